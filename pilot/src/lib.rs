@@ -1,0 +1,19 @@
+//! Pilot: configuration in, xDS out. Objects are read and validated, become one immutable world, and
+//! generators turn the world into what each data plane needs.
+
+mod api;
+mod build;
+pub mod catalog;
+pub mod diff;
+pub mod generate;
+pub mod model;
+mod object;
+mod pilot;
+mod problem;
+mod source;
+pub mod status;
+mod validate;
+pub mod world;
+mod yaml;
+
+pub use pilot::{Pilot, PilotOptions, StartError, Update};

@@ -1,0 +1,74 @@
+//! Conditions on an HTTP request.
+
+use super::Labels;
+use std::sync::Arc;
+
+/// One match block of a rule; all conditions that are set must hold.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HttpMatch {
+    /// `match[].name`, part of the route's name.
+    pub name: Option<Arc<str>>,
+    /// Path without the query.
+    pub uri: Option<StringMatch>,
+    /// Exact and prefix matches of the path ignore case.
+    pub ignore_uri_case: bool,
+    /// `:scheme`.
+    pub scheme: Option<StringMatch>,
+    /// `:method`.
+    pub method: Option<StringMatch>,
+    /// `:authority`.
+    pub authority: Option<StringMatch>,
+    /// Headers (lower-case names) that must match, by name.
+    pub headers: Vec<(Arc<str>, StringMatch)>,
+    /// Headers that must not match, by name. An absent header counts as empty, except for `Present`.
+    pub without_headers: Vec<(Arc<str>, StringMatch)>,
+    /// Query parameters that must match, by name.
+    pub query_params: Vec<(Arc<str>, StringMatch)>,
+    /// The service's port.
+    pub port: Option<u16>,
+    /// Only clients with these labels get the rule; empty means all.
+    pub source_labels: Labels,
+    /// Only clients of this namespace get the rule.
+    pub source_namespace: Option<Arc<str>>,
+}
+
+/// A test of one text.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum StringMatch {
+    /// Equal, case-sensitive.
+    Exact(Arc<str>),
+    /// Starts with, case-sensitive.
+    Prefix(Arc<str>),
+    /// RE2 expression that must match the whole text. It compiles and keeps to the size limits.
+    Regex(Arc<str>),
+    /// There at all, with any value.
+    Present,
+}
+
+impl HttpMatch {
+    /// Whether a client workload gets this match at all; `sourceLabels` and `sourceNamespace` select clients,
+    /// not requests.
+    pub fn for_client(&self, namespace: &str, labels: &Labels) -> bool {
+        self.source_namespace.as_deref().is_none_or(|ns| ns == namespace) && labels.selected_by(&self.source_labels)
+    }
+
+    /// Whether every request of every client matches, so that no later rule can be reached.
+    pub fn is_catch_all(&self) -> bool {
+        let any_path = match &self.uri {
+            None | Some(StringMatch::Present) => true,
+            Some(StringMatch::Prefix(prefix)) => matches!(prefix.as_ref(), "/" | ""),
+            Some(StringMatch::Regex(regex)) => regex.as_ref() == ".*",
+            Some(StringMatch::Exact(_)) => false,
+        };
+        any_path
+            && self.scheme.is_none()
+            && self.method.is_none()
+            && self.authority.is_none()
+            && self.headers.is_empty()
+            && self.without_headers.is_empty()
+            && self.query_params.is_empty()
+            && self.port.is_none()
+            && self.source_labels.is_empty()
+            && self.source_namespace.is_none()
+    }
+}

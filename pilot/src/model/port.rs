@@ -1,0 +1,100 @@
+//! Service ports and the protocol that is declared for them.
+
+use std::sync::Arc;
+
+/// One port of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Port {
+    /// The port that clients dial.
+    pub number: u16,
+    /// Its name; empty when the service has one unnamed port.
+    pub name: Arc<str>,
+    /// The port of the workload behind it.
+    pub target: TargetPort,
+    /// What is spoken there, as far as declared.
+    pub protocol: Protocol,
+}
+
+/// The workload's side of a service port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum TargetPort {
+    /// A number.
+    Number(u16),
+    /// The name of a container port; endpoints carry its number.
+    Name(Arc<str>),
+}
+
+/// The application protocol declared for a port, folded to what makes a difference to the mesh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Protocol {
+    /// HTTP/1.x (and WebSocket).
+    Http,
+    /// HTTP/2 without gRPC.
+    Http2,
+    /// gRPC, also gRPC-Web.
+    Grpc,
+    /// Opaque bytes, also Mongo, Redis and MySQL.
+    Tcp,
+    /// TLS that the application speaks itself, also HTTPS.
+    Tls,
+    /// Not declared: to be detected.
+    Unknown,
+}
+
+impl Protocol {
+    /// Whether requests can be told apart once the protocol is known: HTTP of any version.
+    pub fn is_http(self) -> bool {
+        matches!(self, Self::Http | Self::Http2 | Self::Grpc)
+    }
+
+    /// Whether the upstream speaks HTTP/2.
+    pub fn is_http2(self) -> bool {
+        matches!(self, Self::Http2 | Self::Grpc)
+    }
+
+    /// Whether the first bytes must decide.
+    pub fn is_unknown(self) -> bool {
+        self == Self::Unknown
+    }
+
+    /// The protocol that a port declares: `appProtocol`, then the prefix of the port's name before the first
+    /// `-`, then well-known server-first port numbers. None for UDP and SCTP, which the mesh does not carry.
+    pub fn declared(transport: &str, app_protocol: Option<&str>, name: &str, number: u16) -> Option<Self> {
+        if !transport.is_empty() && !transport.eq_ignore_ascii_case("tcp") {
+            return None;
+        }
+        match app_protocol {
+            Some("kubernetes.io/h2c") => return Some(Self::Http2),
+            Some("kubernetes.io/ws") => return Some(Self::Http),
+            Some("kubernetes.io/wss") => return Some(Self::Tls),
+            Some(text) => return Some(Self::named(text).unwrap_or(Self::Unknown)),
+            None => {}
+        }
+        let lower = name.to_ascii_lowercase();
+        if lower == "grpc-web" || lower.starts_with("grpc-web-") {
+            return Some(Self::Grpc);
+        }
+        let prefix = lower.split('-').next().unwrap_or_default();
+        if prefix == "udp" {
+            return None;
+        }
+        Some(Self::named(prefix).unwrap_or_else(|| Self::undeclared(number)))
+    }
+
+    /// A protocol by the name that Istio gives it; None for a name that Istio does not know.
+    pub fn named(text: &str) -> Option<Self> {
+        Some(match text.to_ascii_lowercase().as_str() {
+            "http" => Self::Http,
+            "http2" => Self::Http2,
+            "grpc" | "grpc-web" => Self::Grpc,
+            "tcp" | "mongo" | "redis" | "mysql" => Self::Tcp,
+            "tls" | "https" => Self::Tls,
+            _ => return None,
+        })
+    }
+
+    /// Ports whose server speaks first are never sniffed: SMTP, DNS, MySQL, MongoDB.
+    fn undeclared(number: u16) -> Self {
+        if matches!(number, 25 | 53 | 3306 | 27017) { Self::Tcp } else { Self::Unknown }
+    }
+}

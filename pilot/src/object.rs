@@ -1,0 +1,134 @@
+//! One version of one configuration object: what its text says, checked as far as that needs no other object.
+
+use crate::api::Kind;
+use crate::model::{
+    Destination, DestinationRule, Endpoint, EndpointState, Host, Labels, MtlsMode, ObjectRef, Service,
+    VirtualService, Workload,
+};
+use crate::problem::Problem;
+use crate::yaml::{FieldPath, Lines};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// One version of an object. It knows nothing of where its file is, so that moving it changes nothing.
+#[derive(Debug)]
+pub struct Object {
+    /// Its identity.
+    pub reference: Arc<ObjectRef>,
+    /// Its kind.
+    pub kind: Kind,
+    /// What it says; None when it says nothing that can be used.
+    pub content: Option<Content>,
+    /// What is wrong with it by itself.
+    pub problems: Vec<Problem>,
+    /// Where its fields stand, from the start of its document.
+    pub lines: Lines,
+}
+
+/// Where a version of an object stands now.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// The object.
+    pub object: Arc<Object>,
+    /// The file, relative to the configuration directory.
+    pub file: Arc<str>,
+    /// Line of the file on which the object's document starts, from 1.
+    pub line: u32,
+}
+
+impl Placed {
+    /// The line of a field in the file.
+    pub fn line_of(&self, field: &FieldPath) -> u32 {
+        self.line.saturating_add(self.object.lines.line(field)).saturating_sub(1)
+    }
+}
+
+/// What an object says, by kind.
+#[derive(Debug)]
+pub enum Content {
+    /// Valid, but without effect on the data plane.
+    Inert,
+    /// A Kubernetes service.
+    Service(Arc<Service>),
+    /// An EndpointSlice.
+    EndpointSlice(EndpointSlice),
+    /// A Pod that runs.
+    Pod(Pod),
+    /// A ServiceEntry.
+    ServiceEntry(ServiceEntry),
+    /// A VirtualService.
+    VirtualService(Routes),
+    /// A DestinationRule, not yet merged with others.
+    DestinationRule(Arc<DestinationRule>),
+    /// A PeerAuthentication.
+    PeerAuthentication(PeerAuthentication),
+}
+
+/// An EndpointSlice.
+#[derive(Debug)]
+pub struct EndpointSlice {
+    /// Host of the service, which is in the same namespace.
+    pub host: Host,
+    /// TCP ports by name.
+    pub ports: Vec<(Arc<str>, u16)>,
+    /// Endpoints.
+    pub endpoints: Vec<SliceEndpoint>,
+}
+
+/// One endpoint of an EndpointSlice.
+#[derive(Debug)]
+pub struct SliceEndpoint {
+    /// Addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Conditions, folded.
+    pub state: EndpointState,
+    /// `targetRef`, when it is a pod.
+    pub pod: Option<Arc<str>>,
+    /// Zone; empty when not given.
+    pub zone: Arc<str>,
+}
+
+/// A Pod that has an address.
+#[derive(Debug)]
+pub struct Pod {
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Who it is.
+    pub workload: Arc<Workload>,
+    /// Container ports by name.
+    pub ports: BTreeMap<Arc<str>, u16>,
+    /// Shares its node's address, which therefore does not tell it apart.
+    pub host_network: bool,
+}
+
+/// A ServiceEntry.
+#[derive(Debug)]
+pub struct ServiceEntry {
+    /// One service for each host, with the endpoints that the object lists.
+    pub services: Vec<(Arc<Service>, Vec<Endpoint>)>,
+}
+
+/// A VirtualService.
+#[derive(Debug)]
+pub struct Routes {
+    /// The rules.
+    pub rules: Arc<VirtualService>,
+    /// Every destination that it names, and the field that names it.
+    pub references: Vec<(FieldPath, Destination)>,
+    /// Whether sidecars use it, or gateways only.
+    pub for_sidecars: bool,
+}
+
+/// A PeerAuthentication.
+#[derive(Debug)]
+pub struct PeerAuthentication {
+    /// Which workloads; None for all.
+    pub selector: Option<Labels>,
+    /// Mode; None inherits.
+    pub mode: Option<MtlsMode>,
+    /// Modes by workload port; None inherits.
+    pub ports: BTreeMap<u16, Option<MtlsMode>>,
+    /// `metadata.creationTimestamp` in seconds since the epoch; 0 when there is none.
+    pub creation: i64,
+}

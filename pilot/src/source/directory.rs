@@ -1,0 +1,109 @@
+//! The directory source: every YAML file below a directory, read again when it changes.
+
+use super::registry::{Candidates, FileProblem, Registry};
+use super::scan::{Found, scan};
+use super::watch::{Stopper, Wake, Watch};
+use crate::validate::Settings;
+use std::io;
+use std::path::PathBuf;
+use std::thread;
+
+/// How often a look that would lose objects is repeated before it is believed. An editor that replaces a file,
+/// or one that writes it in pieces, is done by then.
+const DOUBTS: usize = 2;
+
+/// What a look at the directory gave.
+#[derive(Debug, Default)]
+pub struct Reload {
+    /// The newest version of each object.
+    pub candidates: Candidates,
+    /// What is wrong with files.
+    pub problems: Vec<FileProblem>,
+}
+
+/// A configuration directory.
+pub struct Directory {
+    root: PathBuf,
+    registry: Registry,
+    watch: Watch,
+    trouble: Option<String>,
+}
+
+/// Ends the reading of a directory when it is dropped.
+pub struct Running {
+    _stopper: Stopper,
+}
+
+impl Directory {
+    /// Reads the directory for the first time. Fails only when the directory itself cannot be read.
+    pub fn open(root: PathBuf, settings: Settings) -> io::Result<(Self, Reload, Running)> {
+        let (watch, stopper) = Watch::new();
+        let mut directory = Self { root, registry: Registry::new(settings), watch, trouble: None };
+        // Watching starts before reading, so that no change falls in between.
+        directory.watch.set(&[directory.root.canonicalize()?].into());
+        let found = scan(&directory.root, &directory.registry.stamps())?;
+        let reload = directory.take(found);
+        Ok((directory, reload, Running { _stopper: stopper }))
+    }
+
+    /// Calls `publish` from a thread of its own after every look at the files, until `Running` is dropped.
+    pub fn run(mut self, mut publish: impl FnMut(Reload) + Send + 'static) -> io::Result<()> {
+        let thread = thread::Builder::new().name("config".into());
+        thread.spawn(move || while let Some(reload) = self.next() { publish(reload) }).map(drop)
+    }
+
+    /// Waits for a change and reads; None at the end.
+    fn next(&mut self) -> Option<Reload> {
+        loop {
+            if self.watch.wait() == Wake::Stop {
+                return None;
+            }
+            match self.look()? {
+                Ok(found) => {
+                    self.trouble = None;
+                    return Some(self.take(found));
+                }
+                Err(error) => self.report(&error),
+            }
+        }
+    }
+
+    /// Looks at the files, twice when objects seem to be lost. None at the end of the program.
+    fn look(&mut self) -> Option<io::Result<Found>> {
+        let stamps = self.registry.stamps();
+        for _ in 0..DOUBTS {
+            match scan(&self.root, &stamps) {
+                Ok(found) if self.registry.would_lose(&found) => {}
+                result => return Some(result),
+            }
+            if self.watch.settle() == Wake::Stop {
+                return None;
+            }
+        }
+        Some(scan(&self.root, &stamps))
+    }
+
+    fn take(&mut self, found: Found) -> Reload {
+        self.watch.set(&found.directories);
+        let unreadable = found.unreadable.iter().map(|(path, error)| FileProblem {
+            file: path.as_str().into(),
+            line: 0,
+            message: format!("cannot be read: {error}; what was read below it before stays in force"),
+        });
+        let unreadable: Vec<_> = unreadable.collect();
+        self.registry.apply(found);
+        let (candidates, mut problems) = self.registry.candidates();
+        problems.extend(unreadable);
+        Reload { candidates, problems }
+    }
+
+    /// Says once that the directory cannot be read; everything stays in force meanwhile.
+    fn report(&mut self, error: &io::Error) {
+        let text = error.to_string();
+        if self.trouble.as_ref() != Some(&text) {
+            let directory = self.root.display();
+            tracing::error!(%directory, %error, "cannot read the configuration directory; the last configuration stays in force");
+            self.trouble = Some(text);
+        }
+    }
+}

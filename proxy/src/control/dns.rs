@@ -1,0 +1,91 @@
+//! Clusters whose endpoints are found by name: looks them up again and again in the background, keeping the last answer
+//! while a look-up fails.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use record::Workload;
+use tokio::net::lookup_host;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use crate::model::{Assignment, Cluster, Discovery, Endpoint, Known};
+
+/// The look-ups under way, one task a cluster.
+pub struct DnsClusters {
+    tasks: HashMap<Arc<str>, (Arc<Cluster>, AbortHandle)>,
+    found: mpsc::Receiver<(Arc<str>, Known<Assignment>)>,
+    report: mpsc::Sender<(Arc<str>, Known<Assignment>)>,
+}
+
+impl DnsClusters {
+    /// None yet.
+    pub fn new() -> Self {
+        let (report, found) = mpsc::channel(64);
+        Self { tasks: HashMap::new(), found, report }
+    }
+
+    /// The next answer: a cluster's name and its endpoints.
+    pub async fn next(&mut self) -> (Arc<str>, Known<Assignment>) {
+        match self.found.recv().await {
+            Some(found) => found,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Starts and stops look-ups so that exactly these clusters are looked up.
+    pub fn follow<'a>(&mut self, clusters: impl Iterator<Item = &'a Arc<Cluster>>) {
+        let wanted: HashMap<&Arc<str>, &Arc<Cluster>> = clusters.map(|cluster| (&cluster.name, cluster)).collect();
+        self.tasks.retain(|name, (cluster, task)| {
+            let keep = wanted.get(name).is_some_and(|new| Arc::ptr_eq(new, cluster));
+            if !keep {
+                task.abort();
+            }
+            keep
+        });
+        for (name, cluster) in wanted {
+            if !self.tasks.contains_key(name) {
+                let task = tokio::spawn(look_up_forever(cluster.clone(), self.report.clone()));
+                self.tasks.insert(name.clone(), (cluster.clone(), task.abort_handle()));
+            }
+        }
+    }
+}
+
+async fn look_up_forever(cluster: Arc<Cluster>, report: mpsc::Sender<(Arc<str>, Known<Assignment>)>) {
+    let Discovery::Dns { hosts, refresh, logical } = &cluster.discovery else { return };
+    let mut answered = false;
+    loop {
+        let (addresses, complete) = look_up(hosts).await;
+        if complete || !answered {
+            answered = true;
+            let endpoints = addresses.into_iter().take(if *logical { 1 } else { usize::MAX }).map(endpoint).collect();
+            if report.send((cluster.name.clone(), Known::Present(Arc::new(Assignment { endpoints })))).await.is_err() {
+                return;
+            }
+        }
+        tokio::time::sleep(if complete { *refresh } else { Duration::from_secs(2) }).await;
+    }
+}
+
+/// All addresses, and whether every name was answered.
+async fn look_up(hosts: &[(Arc<str>, u16)]) -> (Vec<SocketAddr>, bool) {
+    let mut addresses = Vec::new();
+    let mut complete = true;
+    for (host, port) in hosts {
+        match lookup_host((host.as_ref(), *port)).await {
+            Ok(found) => addresses.extend(found),
+            Err(error) => {
+                complete = false;
+                tracing::warn!(%host, %error, "cannot resolve the name of an upstream; keeping the last answer");
+            }
+        }
+    }
+    (addresses, complete)
+}
+
+fn endpoint(address: SocketAddr) -> Arc<Endpoint> {
+    Arc::new(Endpoint { address, weight: 1, workload: Arc::new(Workload::default()), transport_match: Vec::new() })
+}

@@ -1,0 +1,277 @@
+//! Bodies on their way through: counted, bounded in time, and, where a retry may need them again, kept up to a limit.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+/// Bytes of a request that are kept for another try; beyond that it is sent once.
+const REPLAY_LIMIT: usize = 64 * 1024;
+
+/// What is known of a request's body while it passes.
+#[derive(Debug, Default)]
+pub struct Meter {
+    bytes: Cell<u64>,
+    ended: Cell<Option<Instant>>,
+    waiting: RefCell<Option<Waker>>,
+}
+
+/// Why a request's body ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The downstream broke off, or sent what is no body.
+    #[error("the downstream's request body broke off: {0}")]
+    Downstream(#[from] hyper::Error),
+    /// The downstream sent nothing for too long.
+    #[error("the downstream sent nothing of its request body for {0:?}")]
+    Idle(Duration),
+    /// Another try was asked for after the kept part had overflowed.
+    #[error("the request body is no longer there to be sent again")]
+    Gone,
+}
+
+/// The body of a request towards the upstream.
+#[derive(Debug)]
+pub enum RequestBody {
+    /// None.
+    Empty,
+    /// Sent once.
+    Once(Metered),
+    /// Sent, and perhaps sent again.
+    Replay(Replay),
+}
+
+/// A downstream's body with its meter.
+#[derive(Debug)]
+pub struct Metered {
+    incoming: Incoming,
+    meter: Rc<Meter>,
+    idle: Option<Duration>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// One reader of a kept body: first what was kept, then what still comes.
+#[derive(Debug)]
+pub struct Replay {
+    shared: Rc<RefCell<Kept>>,
+    next: usize,
+}
+
+#[derive(Debug)]
+struct Kept {
+    source: Metered,
+    frames: VecDeque<KeptFrame>,
+    bytes: usize,
+    overflowed: bool,
+    ended: bool,
+}
+
+#[derive(Debug, Clone)]
+enum KeptFrame {
+    Data(Bytes),
+    Trailers(http::HeaderMap),
+}
+
+impl Meter {
+    /// Bytes so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+
+    /// When the whole request had been received; waits until then.
+    pub async fn end(&self) -> Instant {
+        std::future::poll_fn(|cx| match self.ended.get() {
+            Some(at) => Poll::Ready(at),
+            None => {
+                *self.waiting.borrow_mut() = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    /// When the whole request had been received; `None`: not yet.
+    pub fn ended_at(&self) -> Option<Instant> {
+        self.ended.get()
+    }
+
+    /// Notes that there is nothing more to come.
+    pub fn mark_ended(&self) {
+        self.ended.set(Some(Instant::now()));
+        if let Some(waker) = self.waiting.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+}
+
+impl RequestBody {
+    /// The body of a downstream request; `idle` bounds the time without a byte, `again` keeps it for other tries.
+    pub fn new(incoming: Incoming, meter: &Rc<Meter>, idle: Option<Duration>, again: bool) -> Self {
+        if incoming.is_end_stream() {
+            meter.mark_ended();
+            return Self::Empty;
+        }
+        let metered = Metered { incoming, meter: meter.clone(), idle, timer: None };
+        if again { Self::Replay(Replay::new(metered)) } else { Self::Once(metered) }
+    }
+
+    /// The same body for another try; `None` when it can no longer be had whole.
+    pub fn again(&self) -> Option<Self> {
+        match self {
+            Self::Empty => Some(Self::Empty),
+            Self::Once(_) => None,
+            Self::Replay(replay) => {
+                let overflowed = replay.shared.borrow().overflowed;
+                (!overflowed).then(|| Self::Replay(Replay { shared: replay.shared.clone(), next: 0 }))
+            }
+        }
+    }
+}
+
+impl Replay {
+    fn new(source: Metered) -> Self {
+        let kept = Kept { source, frames: VecDeque::new(), bytes: 0, overflowed: false, ended: false };
+        Self { shared: Rc::new(RefCell::new(kept)), next: 0 }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let mut kept = self.shared.borrow_mut();
+        if kept.overflowed && self.next == 0 {
+            return Poll::Ready(Some(Err(BodyError::Gone)));
+        }
+        if let Some(frame) = kept.frames.get(self.next).filter(|_| !kept.overflowed) {
+            self.next += 1;
+            return Poll::Ready(Some(Ok(frame.clone().into())));
+        }
+        if kept.ended {
+            return Poll::Ready(None);
+        }
+        let polled = ready!(Pin::new(&mut kept.source).poll_frame(cx));
+        if let Some(Ok(frame)) = &polled {
+            kept.keep(frame);
+            self.next += 1;
+        }
+        kept.ended |= polled.is_none();
+        Poll::Ready(polled)
+    }
+}
+
+impl Kept {
+    /// Past the limit everything is let go: the try under way goes on streaming, another is not possible.
+    fn keep(&mut self, frame: &Frame<Bytes>) {
+        if self.overflowed {
+            return;
+        }
+        match (frame.data_ref(), frame.trailers_ref()) {
+            (Some(data), _) => {
+                self.bytes += data.len();
+                self.frames.push_back(KeptFrame::Data(data.clone()));
+            }
+            (_, Some(trailers)) => self.frames.push_back(KeptFrame::Trailers(trailers.clone())),
+            _ => {}
+        }
+        if self.bytes > REPLAY_LIMIT {
+            self.overflowed = true;
+            self.frames = VecDeque::new();
+        }
+    }
+}
+
+impl From<KeptFrame> for Frame<Bytes> {
+    fn from(frame: KeptFrame) -> Self {
+        match frame {
+            KeptFrame::Data(data) => Frame::data(data),
+            KeptFrame::Trailers(trailers) => Frame::trailers(trailers),
+        }
+    }
+}
+
+impl Body for Metered {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        match Pin::new(&mut this.incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                this.meter.bytes.set(this.meter.bytes.get() + bytes);
+                this.timer = None;
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
+            Poll::Ready(None) => {
+                this.meter.mark_ended();
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                let Some(idle) = this.idle else { return Poll::Pending };
+                let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + idle)));
+                ready!(timer.as_mut().poll(cx));
+                Poll::Ready(Some(Err(BodyError::Idle(idle))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Once(body) => Pin::new(body).poll_frame(cx),
+            Self::Replay(body) => body.poll_next(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Once(body) => body.is_end_stream(),
+            Self::Replay(body) => {
+                let kept = body.shared.borrow();
+                (kept.ended || kept.source.is_end_stream()) && (kept.overflowed || body.next >= kept.frames.len())
+            }
+        }
+    }
+
+    /// A replay from its start has the length that the source had at its start: what was kept and what is to come.
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Once(body) => body.size_hint(),
+            Self::Replay(body) => {
+                let kept = body.shared.borrow();
+                let rest = kept.source.size_hint().exact();
+                let again: usize = kept.frames.iter().skip(body.next).map(KeptFrame::len).sum();
+                rest.map_or_else(SizeHint::default, |rest| SizeHint::with_exact(rest + again as u64))
+            }
+        }
+    }
+}
+
+impl KeptFrame {
+    fn len(&self) -> usize {
+        match self {
+            Self::Data(data) => data.len(),
+            Self::Trailers(_) => 0,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The body of a response on its way to the downstream; when it ends, the exchange is recorded and the connection to
+//! the upstream given back.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Sleep;
+
+use super::exchange::{Ended, Exchange, ResponseHead};
+use crate::upstream::Busy;
+use crate::upstream::pool::Lease;
+
+/// A response's body with what must happen at its end.
+pub struct ResponseBody {
+    source: Source,
+    end: Option<Box<End>>,
+}
+
+enum Source {
+    Own(Bytes),
+    Upstream(Incoming),
+}
+
+struct End {
+    exchange: Exchange,
+    head: ResponseHead,
+    bytes: u64,
+    deadline: Option<Pin<Box<Sleep>>>,
+    held: Option<Held>,
+}
+
+/// What the response occupies of the upstream.
+pub struct Held {
+    /// The connection.
+    pub lease: Lease,
+    /// The endpoint's share of active requests.
+    pub busy: Busy,
+}
+
+/// Why a response's body ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum ResponseBodyError {
+    /// The upstream broke off.
+    #[error("the upstream's response broke off: {0}")]
+    Upstream(#[from] hyper::Error),
+    /// The route's timeout fired.
+    #[error("the route's timeout is over")]
+    Timeout,
+}
+
+impl ResponseBody {
+    /// An answer of the proxy's own.
+    pub fn own(body: Bytes, exchange: Exchange, head: ResponseHead) -> Self {
+        let end = End { exchange, head, bytes: 0, deadline: None, held: None };
+        Self { source: Source::Own(body), end: Some(Box::new(end)) }
+    }
+
+    /// An upstream's body; `deadline` cuts it.
+    pub fn upstream(body: Incoming, exchange: Exchange, head: ResponseHead, held: Held, deadline: Option<Pin<Box<Sleep>>>) -> Self {
+        let end = End { exchange, head, bytes: 0, deadline, held: Some(held) };
+        Self { source: Source::Upstream(body), end: Some(Box::new(end)) }
+    }
+
+    fn finish(&mut self, trailers: Option<&http::HeaderMap>, ended: Ended) {
+        let Some(end) = self.end.take() else { return };
+        end.exchange.finish(&end.head, end.bytes, trailers, ended);
+        if let (Some(held), Ended::Complete) = (end.held, ended) {
+            held.lease.give_back();
+        }
+    }
+
+    fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
+        let Source::Upstream(body) = &mut self.source else { return Poll::Ready(None) };
+        let polled = Pin::new(body).poll_frame(cx);
+        if polled.is_pending()
+            && let Some(deadline) = self.end.as_mut().and_then(|end| end.deadline.as_mut())
+        {
+            ready!(deadline.as_mut().poll(cx));
+            self.finish(None, Ended::TimedOut);
+            return Poll::Ready(Some(Err(ResponseBodyError::Timeout)));
+        }
+        match ready!(polled) {
+            Some(Ok(frame)) => {
+                if let (Some(end), Some(data)) = (&mut self.end, frame.data_ref()) {
+                    end.bytes += data.len() as u64;
+                }
+                if let Some(trailers) = frame.trailers_ref() {
+                    self.finish(Some(trailers), Ended::Complete);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                self.finish(None, Ended::UpstreamBroke);
+                Poll::Ready(Some(Err(error.into())))
+            }
+            None => {
+                self.finish(None, Ended::Complete);
+                Poll::Ready(None)
+            }
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = ResponseBodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
+        let this = &mut *self;
+        let Source::Own(bytes) = &mut this.source else { return this.poll_upstream(cx) };
+        let bytes = std::mem::take(bytes);
+        if let Some(end) = &mut this.end {
+            end.bytes += bytes.len() as u64;
+        }
+        this.finish(None, Ended::Complete);
+        Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Own(bytes) => bytes.is_empty(),
+            Source::Upstream(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Own(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Source::Upstream(body) => body.size_hint(),
+        }
+    }
+}
+
+impl Drop for ResponseBody {
+    /// hyper drops a body that is at its end without polling it once more; any other drop is a downstream that left.
+    fn drop(&mut self) {
+        let whole = matches!(self.source, Source::Own(_)) || self.is_end_stream();
+        let ended = if whole { Ended::Complete } else { Ended::DownstreamGone };
+        self.finish(None, ended);
+    }
+}

@@ -1,0 +1,140 @@
+//! Serves one downstream HTTP connection, HTTP/1 or HTTP/2, until it ends or the proxy drains.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::time::Instant;
+
+use super::head_guard::{HeadGuard, SharedStage, Stage};
+use super::response_body::{ResponseBody, ResponseBodyError};
+use crate::handover::Phase;
+use crate::io::Io;
+use crate::runtime::LocalExecutor;
+use crate::worker::{Connection, Worker};
+
+/// A peer that answers no PING for so long is gone.
+const PING_EVERY: Duration = Duration::from_secs(20);
+const PING_ANSWER: Duration = Duration::from_secs(10);
+/// Streams that a peer opened and reset before we looked (CVE-2023-44487); hyper's default, never unbounded.
+const MAX_PENDING_RESETS: usize = 20;
+/// Streams that a peer made us reset (CVE-2025-8671); hyper's default, never unbounded.
+const MAX_LOCAL_RESETS: usize = 1024;
+
+/// Serves until the connection ends.
+pub async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, io: Io) {
+    let ended = if connection.http2 {
+        serve_http2(&worker, &connection, io).await
+    } else {
+        serve_http1(&worker, &connection, io).await
+    };
+    if let Err(reason) = ended {
+        worker.handover.stats.invalid_requests.with(&[reason]).inc();
+    }
+}
+
+async fn serve_http1(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -> Result<(), &'static str> {
+    let settings = &connection.settings;
+    let stage = SharedStage::new();
+    let guard = HeadGuard::new(io, stage.clone(), settings.head_timeout, settings.idle_timeout);
+    let service = service_fn(|request: Request<Incoming>| {
+        let (worker, connection, stage) = (worker.clone(), connection.clone(), stage.clone());
+        async move {
+            stage.set(Stage::Busy);
+            let response = super::serve(worker, connection, request).await;
+            Ok::<_, std::convert::Infallible>(response.map(|body| Watched { body, stage }))
+        }
+    });
+    let serving = http1::Builder::new()
+        .preserve_header_case(true)
+        .max_headers(settings.max_headers)
+        .max_buf_size(settings.max_head_bytes.max(8192))
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .serve_connection(TokioIo::new(guard), service)
+        .with_upgrades();
+    let mut phase = worker.handover.phase.clone();
+    tokio::select! {
+        served = serving => served.map_err(|error| why(&error, stage.get())),
+        _ = phase.wait_for(|phase| *phase >= Phase::Stopping) => Ok(()),
+    }
+}
+
+async fn serve_http2(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -> Result<(), &'static str> {
+    let settings = &connection.settings;
+    let service = service_fn(|request: Request<Incoming>| {
+        let (worker, connection) = (worker.clone(), connection.clone());
+        async move { Ok::<_, std::convert::Infallible>(super::serve(worker, connection, request).await) }
+    });
+    let serving = http2::Builder::new(LocalExecutor)
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(settings.stream_window)
+        .initial_connection_window_size(settings.connection_window)
+        .max_concurrent_streams(settings.max_concurrent_streams)
+        .max_header_list_size(u32::try_from(settings.max_head_bytes).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_local_error_reset_streams(MAX_LOCAL_RESETS)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_ANSWER)
+        .serve_connection(TokioIo::new(io), service);
+    let mut serving = std::pin::pin!(serving);
+    let mut phase = worker.handover.phase.clone();
+    tokio::select! {
+        served = serving.as_mut() => return served.map_err(|error| why(&error, Stage::Busy)),
+        _ = phase.wait_for(|phase| *phase >= Phase::Draining) => serving.as_mut().graceful_shutdown(),
+    }
+    tokio::select! {
+        served = serving => served.map_err(|error| why(&error, Stage::Busy)),
+        _ = phase.wait_for(|phase| *phase >= Phase::Stopping) => Ok(()),
+    }
+}
+
+/// The name under which the end of a connection is counted.
+fn why(error: &hyper::Error, stage: Stage) -> &'static str {
+    tracing::debug!(%error, "a downstream HTTP connection ended early");
+    match stage {
+        Stage::TimedOut => "timeout",
+        _ if error.is_parse_too_large() => "head_too_large",
+        _ if error.is_parse() => "malformed",
+        _ if error.is_incomplete_message() => "incomplete",
+        _ => "connection_error",
+    }
+}
+
+/// Tells the head guard when a response is over.
+struct Watched {
+    body: ResponseBody,
+    stage: SharedStage,
+}
+
+impl Body for Watched {
+    type Data = Bytes;
+    type Error = ResponseBodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.stage.set(Stage::Idle(Instant::now()));
+    }
+}
+

@@ -1,0 +1,98 @@
+//! Inbound connections: from the world to the workload, with mTLS terminated on the way.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use record::Security;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+use crate::capture::original_dst::original_dst;
+use crate::detect::ClientHello;
+use crate::http::server;
+use crate::inspect::{Inspected, inspect};
+use crate::io::Io;
+use crate::model::{DownstreamTls, NetworkFilter};
+use crate::outbound::speaks_http2;
+use crate::refuse::{self, Refusal};
+use crate::tcp;
+use crate::worker::{Connection, Direction, Worker};
+
+/// A peer that takes longer over its handshake is cut off.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// What TLS proved.
+#[derive(Default)]
+struct Secured {
+    principal: Option<Arc<str>>,
+    certificate_hash: Option<Box<str>>,
+    alpn: Option<Vec<u8>>,
+}
+
+/// Serves one captured connection to its end.
+pub async fn serve(worker: Rc<Worker>, stream: TcpStream, remote: SocketAddr) {
+    let _open = worker.handover.connection();
+    let Ok(destination) = original_dst(&stream) else { return };
+    if let Err(refusal) = admit(&worker, Io::plain(stream), remote, destination).await {
+        refuse::note(&worker.handover, remote, destination, &refusal);
+    }
+}
+
+async fn admit(worker: &Rc<Worker>, mut io: Io, remote: SocketAddr, destination: SocketAddr) -> Result<(), Refusal> {
+    if io.socket().local_addr().is_ok_and(|local| local == destination) {
+        return Err(Refusal::Loop);
+    }
+    let listener = worker.handover.tables.load().inbound.clone().ok_or(Refusal::Undiscovered)?;
+    let Inspected { chain, hello, opened, protocol } = inspect(worker, &listener, &mut io, destination).await?;
+    let mut protocol = protocol;
+    let mut secured = Secured::default();
+    if let Some(tls) = &chain.tls {
+        (io, secured) = terminate(worker, tls, &hello, io).await?;
+        protocol = None;
+    }
+    let security = if secured.principal.is_some() { Security::MutualTls } else { Security::None };
+    match &chain.filter {
+        NetworkFilter::Tcp(settings) => {
+            let downstream =
+                tcp::Downstream { direction: Direction::Inbound, remote, destination, principal: secured.principal, security };
+            tcp::serve(worker, settings, downstream, io, opened).await
+        }
+        NetworkFilter::Http(settings) => {
+            let http2 = match secured.alpn.as_deref() {
+                Some(b"h2" | b"istio-h2") => true,
+                _ => speaks_http2(&mut io, settings, protocol).await?,
+            };
+            let connection = Connection {
+                direction: Direction::Inbound,
+                settings: settings.clone(),
+                http2,
+                remote,
+                original_dst: destination,
+                principal: secured.principal,
+                certificate_hash: secured.certificate_hash,
+                security,
+                server_name: hello.server_name.map(Into::into),
+            };
+            server::serve(worker.clone(), Rc::new(connection), io).await;
+            Ok(())
+        }
+    }
+}
+
+async fn terminate(worker: &Worker, tls: &DownstreamTls, hello: &ClientHello, io: Io) -> Result<(Io, Secured), Refusal> {
+    let config = worker.handover.tls.server(tls, &hello.alpn).map_err(|error| Refusal::Tls(error.to_string()))?;
+    let plain = io.into_plain().ok_or_else(|| Refusal::Tls("TLS within TLS".into()))?;
+    let stream = tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(plain))
+        .await
+        .map_err(|_| Refusal::Tls("the handshake took longer than 5 s".into()))?
+        .map_err(|error| Refusal::Tls(citadel::tls::failure(Some(&worker.handover.identity), &error).1))?;
+    let session = stream.get_ref().1;
+    let secured = Secured {
+        principal: citadel::tls::peer_id(session).map(|id| id.to_string().into()),
+        certificate_hash: citadel::tls::peer_certificate_hash(session).map(Into::into),
+        alpn: session.alpn_protocol().map(<[u8]>::to_vec),
+    };
+    Ok((Io::tls(stream.into()), secured))
+}

@@ -1,0 +1,79 @@
+//! The tables of everything known: one immutable snapshot, replaced whole, whose parts are shared with the one before.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use record::Workload;
+
+use super::{Assignment, Cluster, Listener};
+use crate::http::route_table::RouteTable;
+
+/// What the control plane has said of a name.
+#[derive(Debug)]
+pub enum Known<T> {
+    /// It exists and was accepted.
+    Present(Arc<T>),
+    /// It does not exist.
+    Absent,
+    /// It exists, this proxy refused it, and there was no earlier version to keep: the reason.
+    Refused(Arc<str>),
+}
+
+impl<T> Known<T> {
+    /// The value, if it is there.
+    pub fn present(&self) -> Option<&Arc<T>> {
+        match self {
+            Self::Present(value) => Some(value),
+            Self::Absent | Self::Refused(_) => None,
+        }
+    }
+}
+
+impl<T> Clone for Known<T> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Present(value) => Self::Present(value.clone()),
+            Self::Absent => Self::Absent,
+            Self::Refused(reason) => Self::Refused(reason.clone()),
+        }
+    }
+}
+
+/// What is known of an original destination, and when a connection last went there.
+#[derive(Debug)]
+pub struct Destination {
+    /// The listener that stands for it.
+    pub listener: Known<Listener>,
+    /// Seconds on the proxy's own clock.
+    pub last_used: AtomicU64,
+}
+
+impl Destination {
+    /// Notes a use.
+    pub fn touch(&self, now: u64) {
+        self.last_used.store(now, Ordering::Relaxed);
+    }
+}
+
+/// Everything that the control plane has told this proxy.
+#[derive(Debug, Default, Clone)]
+pub struct Tables {
+    /// Goes up by one with each snapshot.
+    pub version: u64,
+    /// The listener whose socket outbound connections arrive at.
+    pub outbound: Option<Arc<Listener>>,
+    /// The listener whose socket inbound connections arrive at.
+    pub inbound: Option<Arc<Listener>>,
+    /// By original destination; `0.0.0.0:port` stands for any address.
+    pub destinations: HashMap<SocketAddr, Arc<Destination>>,
+    /// By route configuration name.
+    pub routes: HashMap<Arc<str>, Known<RouteTable>>,
+    /// By cluster name.
+    pub clusters: HashMap<Arc<str>, Known<Cluster>>,
+    /// By EDS name, or by cluster name where endpoints come from DNS.
+    pub endpoints: HashMap<Arc<str>, Known<Assignment>>,
+    /// Who an address is, for metrics.
+    pub workloads: HashMap<IpAddr, Known<Workload>>,
+}

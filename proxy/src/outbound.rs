@@ -1,0 +1,130 @@
+//! Outbound connections: from the workload to wherever it wanted to go.
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use record::Security;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+use crate::capture::original_dst::original_dst;
+use crate::detect::{Protocol, Sniffed, sniff};
+use crate::handover::Demand;
+use crate::http::server;
+use crate::inspect::{Inspected, inspect};
+use crate::io::Io;
+use crate::model::{HttpSettings, Known, Listener, NetworkFilter, Tables};
+use crate::options::WhenUnreachable;
+use crate::refuse::{self, Refusal};
+use crate::tcp;
+use crate::worker::{Connection, Direction, Worker};
+
+/// Serves one captured connection to its end.
+pub async fn serve(worker: Rc<Worker>, stream: TcpStream, remote: SocketAddr) {
+    let _open = worker.handover.connection();
+    let Ok(destination) = original_dst(&stream) else { return };
+    if let Err(refusal) = route(&worker, Io::plain(stream), remote, destination).await {
+        refuse::note(&worker.handover, remote, destination, &refusal);
+    }
+}
+
+async fn route(worker: &Rc<Worker>, mut io: Io, remote: SocketAddr, destination: SocketAddr) -> Result<(), Refusal> {
+    if io.socket().local_addr().is_ok_and(|local| local == destination) {
+        return Err(Refusal::Loop);
+    }
+    let listener = discover(worker, destination).await?;
+    let Inspected { chain, opened, protocol, .. } = inspect(worker, &listener, &mut io, destination).await?;
+    match &chain.filter {
+        NetworkFilter::Tcp(settings) => {
+            let downstream = tcp::Downstream {
+                direction: Direction::Outbound,
+                remote,
+                destination,
+                principal: None,
+                security: Security::Unknown,
+            };
+            tcp::serve(worker, settings, downstream, io, opened).await
+        }
+        NetworkFilter::Http(settings) => {
+            let http2 = speaks_http2(&mut io, settings, protocol).await?;
+            let connection = Connection {
+                direction: Direction::Outbound,
+                settings: settings.clone(),
+                http2,
+                remote,
+                original_dst: destination,
+                principal: None,
+                certificate_hash: None,
+                security: Security::Unknown,
+                server_name: None,
+            };
+            server::serve(worker.clone(), Rc::new(connection), io).await;
+            Ok(())
+        }
+    }
+}
+
+/// Which HTTP version a client speaks on a connection without ALPN: its first bytes tell.
+///
+/// # Errors
+/// When the client says nothing for as long as a head may take.
+pub async fn speaks_http2(io: &mut Io, settings: &HttpSettings, known: Option<Protocol>) -> Result<bool, Refusal> {
+    if let Some(protocol) = known {
+        return Ok(protocol == Protocol::Http2);
+    }
+    match sniff(io, settings.idle_timeout).await.map_err(|error| Refusal::Io(error.to_string()))? {
+        Sniffed::Protocol(protocol) => Ok(protocol == Protocol::Http2),
+        Sniffed::Silent => Err(Refusal::Silent),
+        Sniffed::Closed => Err(Refusal::Closed),
+    }
+}
+
+/// The listener for a destination; waits for the control plane where it has not been asked yet.
+async fn discover(worker: &Rc<Worker>, destination: SocketAddr) -> Result<Arc<Listener>, Refusal> {
+    if let Some(found) = look_up(worker, destination) {
+        return found;
+    }
+    let handover = &worker.handover;
+    handover.stats.discoveries.inc();
+    let (answer, answered) = oneshot::channel();
+    let asked = async {
+        handover.demands.send(Demand::Destination(destination, answer)).await.ok()?;
+        answered.await.ok()
+    };
+    let in_time = tokio::time::timeout(handover.options.discovery_timeout, asked).await;
+    match (in_time, look_up(worker, destination)) {
+        (_, Some(found)) => found,
+        (_, None) => match handover.options.unreachable {
+            WhenUnreachable::PassThrough => capture(&handover.tables.load()),
+            WhenUnreachable::Refuse => Err(Refusal::Undiscovered),
+        },
+    }
+}
+
+/// `None`: nobody has asked the control plane about this destination yet.
+fn look_up(worker: &Worker, destination: SocketAddr) -> Option<Result<Arc<Listener>, Refusal>> {
+    let tables = worker.handover.tables.load();
+    let any = SocketAddr::new(IpAddr::from([0, 0, 0, 0]), destination.port());
+    let mut all_known = true;
+    for address in [destination, any] {
+        let Some(found) = tables.destinations.get(&address) else {
+            all_known = false;
+            continue;
+        };
+        match &found.listener {
+            Known::Present(listener) => {
+                found.touch(worker.handover.seconds());
+                return Some(Ok(listener.clone()));
+            }
+            Known::Refused(reason) => return Some(Err(Refusal::BadConfiguration(reason.to_string()))),
+            Known::Absent => found.touch(worker.handover.seconds()),
+        }
+    }
+    all_known.then(|| capture(&tables))
+}
+
+/// The capture listener itself serves what no other listener stands for.
+fn capture(tables: &Tables) -> Result<Arc<Listener>, Refusal> {
+    tables.outbound.clone().ok_or(Refusal::Undiscovered)
+}

@@ -1,0 +1,128 @@
+//! Opens connections to upstreams: socket, mark and source address, TLS where the endpoint wants it.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls_pki_types::ServerName;
+use socket2::SockRef;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::TlsConnector;
+
+use crate::handover::Handover;
+use crate::io::{Io, Prefixed};
+use crate::model::{Cluster, Endpoint, Transport, UpstreamTls};
+use crate::tls::Alpn;
+
+/// A connection to an endpoint.
+pub struct Connected {
+    /// The bytes.
+    pub io: Io,
+    /// The peer's SPIFFE identity, when TLS proved one.
+    pub principal: Option<Arc<str>>,
+    /// What ALPN settled on.
+    pub alpn: Option<Box<[u8]>>,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Nobody answered in time.
+    #[error("no connection to {address} within {limit:?}: the endpoint does not answer, or packets to it are dropped")]
+    Timeout {
+        /// Whom.
+        address: SocketAddr,
+        /// How long it was tried.
+        limit: Duration,
+    },
+    /// The system's answer.
+    #[error("cannot connect to {address}: {source}")]
+    Io {
+        /// Whom.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// TLS failed: whom we met is not whom the configuration names, or it speaks no TLS.
+    #[error("TLS with {address} failed: {source}")]
+    Tls {
+        /// Whom.
+        address: SocketAddr,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// There is no TLS configuration for this endpoint.
+    #[error("TLS with {address} cannot be set up: {source}")]
+    Setup {
+        /// Whom.
+        address: SocketAddr,
+        /// What went wrong.
+        source: crate::tls::TlsError,
+    },
+}
+
+/// How the bytes to this endpoint travel.
+pub fn transport<'a>(cluster: &'a Cluster, endpoint: &Endpoint) -> &'a Transport {
+    let fits = |pairs: &[(Box<str>, Box<str>)]| pairs.iter().all(|pair| endpoint.transport_match.contains(pair));
+    cluster.transports.iter().find(|(wanted, _)| fits(&wanted.0)).map_or(&cluster.transport, |(_, transport)| transport)
+}
+
+/// Connects, with TLS if the endpoint wants it; `alpn` replaces the cluster's own offer.
+///
+/// # Errors
+/// See [`ConnectError`]; nothing was sent of any request.
+pub async fn connect(
+    handover: &Handover,
+    cluster: &Cluster,
+    endpoint: &Endpoint,
+    alpn: Option<Alpn>,
+) -> Result<Connected, ConnectError> {
+    let address = endpoint.address;
+    let limit = cluster.connect_timeout;
+    let attempt = async {
+        let stream = tcp(address, cluster.bind, handover.options.mark)
+            .await
+            .map_err(|source| ConnectError::Io { address, source })?;
+        match transport(cluster, endpoint) {
+            Transport::Raw => Ok(Connected { io: Io::plain(stream), principal: None, alpn: None }),
+            Transport::Tls(tls) => secure(handover, tls, alpn, address, stream).await,
+        }
+    };
+    tokio::time::timeout(limit, attempt).await.unwrap_or(Err(ConnectError::Timeout { address, limit }))
+}
+
+async fn tcp(address: SocketAddr, bind: Option<IpAddr>, mark: Option<u32>) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(mark) = mark {
+        SockRef::from(&socket).set_mark(mark)?;
+    }
+    if let Some(ip) = bind.filter(|ip| ip.is_ipv4() == address.is_ipv4()) {
+        socket.bind(SocketAddr::new(ip, 0))?;
+    }
+    let stream = socket.connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+async fn secure(
+    handover: &Handover,
+    tls: &Arc<UpstreamTls>,
+    alpn: Option<Alpn>,
+    address: SocketAddr,
+    stream: TcpStream,
+) -> Result<Connected, ConnectError> {
+    let config = handover.tls.client(tls, alpn).map_err(|source| ConnectError::Setup { address, source })?;
+    let name = match tls.sni.as_deref().map(|sni| ServerName::try_from(sni.to_owned())) {
+        Some(Ok(name)) => name,
+        _ => ServerName::IpAddress(address.ip().into()),
+    };
+    let stream = TlsConnector::from(config)
+        .connect(name, Prefixed::new(stream))
+        .await
+        .map_err(|source| ConnectError::Tls { address, source })?;
+    let session = stream.get_ref().1;
+    let principal = citadel::tls::peer_id(session).map(|id| id.to_string().into());
+    let alpn = session.alpn_protocol().map(Into::into);
+    Ok(Connected { io: Io::tls(stream.into()), principal, alpn })
+}

@@ -1,0 +1,116 @@
+//! Cost follows use: a sidecar that calls five services costs the same in a mesh of 100 and of 5,000, and what it does
+//! not call sends it nothing.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use lab::Lab;
+use libtest_mimic::Trial;
+
+use crate::config::Config;
+use crate::waiting::until;
+use crate::{Outcome, ensure, test};
+
+const CALLED: u8 = 5;
+
+pub fn tests() -> Vec<Trial> {
+    vec![
+        test("cost::memory_is_equal_in_a_mesh_of_100_and_of_5000_services", memory),
+        test("cost::an_endpoint_change_of_a_service_that_is_not_called_sends_nothing", silence),
+    ]
+}
+
+/// Five services that are called (10.96.2.1 to .5, all served by echo) and so many more that are not.
+fn mesh(services: usize) -> Config {
+    let config = Config::echo();
+    let ports = [("http", 80, 8080)];
+    for number in 1..=CALLED {
+        let name = format!("called-{number}");
+        let text = crate::config::service(&name, &format!("10.96.4.{number}"), &ports).replace(&format!("{{app: {name}}}"), "{app: echo}")
+            + &crate::config::endpoints(&name, &ports, [("echo-v1", 11), ("echo-v2", 12)].into_iter());
+        config.write(&format!("{name}.yaml"), &text);
+    }
+    let mut text = String::new();
+    for number in 0..services - usize::from(CALLED) - 1 {
+        let name = format!("other-{number}");
+        let address = format!("10.100.{}.{}", number / 250, number % 250 + 1);
+        text.push_str(&crate::config::service(&name, &address, &ports));
+        let _ = write!(
+            text,
+            "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata:\n  name: {name}\n  namespace: test\n  \
+             labels: {{kubernetes.io/service-name: {name}}}\naddressType: IPv4\nports: [{{name: http, port: 8080}}]\nendpoints:\n"
+        );
+        for replica in 1..=3 {
+            let _ = writeln!(text, "  - addresses: [10.{}.{}.{}]\n    conditions: {{ready: true}}", 200 + replica, number / 250, number % 250 + 1);
+        }
+        text.push_str("---\n");
+    }
+    config.write("others.yaml", &text);
+    config
+}
+
+/// Resident memory in KiB after the five services have been called.
+fn resident(services: usize) -> Result<u64, Box<dyn std::error::Error>> {
+    let config = mesh(services);
+    let mut options = config.options();
+    options.start_timeout = Duration::from_secs(120);
+    let lab = Lab::start(options)?;
+    let client = lab.pod("client")?;
+    for _ in 0..200 {
+        for number in 1..=CALLED {
+            let response = client.get(([10, 96, 4, number], 80), "/")?;
+            if response.status != 200 {
+                return Err(format!("10.96.4.{number} answered {}", response.status).into());
+            }
+        }
+    }
+    let memory = client.sidecar().ok_or("no sidecar")?.memory()?;
+    println!("{services} services: {memory:?}");
+    Ok(memory.rss / 1024)
+}
+
+fn memory() -> Outcome {
+    let small = resident(100)?;
+    let large = resident(5_000)?;
+    let ratio = large as f64 / small as f64;
+    println!("resident: {small} KiB at 100 services, {large} KiB at 5,000: ratio {ratio:.3}");
+    ensure!((0.95..=1.05).contains(&ratio), "resident memory {small} KiB at 100 services, {large} KiB at 5,000");
+    Ok(())
+}
+
+/// Everything that the control plane ever sent to the client's sidecar.
+fn updates(lab: &Lab) -> Result<f64, Box<dyn std::error::Error>> {
+    let text = lab.pod("client")?.admin("/stats/prometheus")?.text();
+    let values = text.lines().filter_map(|line| line.strip_prefix("meltemi_xds_updates_total{")?.rsplit(' ').next()?.parse::<f64>().ok());
+    Ok(values.sum())
+}
+
+fn silence() -> Outcome {
+    let config = mesh(100);
+    let lab = config.start()?;
+    let client = lab.pod("client")?;
+    ensure!(client.get(([10, 96, 4, 1], 80), "/")?.status == 200, "a called service does not answer");
+    let before = updates(&lab)?;
+    let ports = [("http", 80, 8080)];
+    let other = |pods: &[(&'static str, u8)]| {
+        crate::config::service("other-new", "10.96.5.1", &ports) + &crate::config::endpoints("other-new", &ports, pods.iter().copied())
+    };
+    config.write("other-new.yaml", &other(&[("echo-v1", 11)]));
+    config.write("other-new.yaml", &other(&[("echo-v1", 11), ("echo-v2", 12)]));
+    // A change that does concern it comes after: when it has arrived, the others have had their time.
+    let called = crate::config::service("called-1", "10.96.4.1", &ports).replace("{app: called-1}", "{app: echo}")
+        + &crate::config::endpoints("called-1", &ports, [("echo-v2", 12)].into_iter());
+    config.write("called-1.yaml", &called);
+    until("the change of a called service", Duration::from_secs(5), || {
+        for _ in 0..10 {
+            let response = client.get(([10, 96, 4, 1], 80), "/").map_err(|error| error.to_string())?;
+            if response.header("x-version") != Some("v2") {
+                return Err(format!("answered by {:?}", response.header("x-version")));
+            }
+        }
+        Ok(())
+    })?;
+    let after = updates(&lab)?;
+    ensure!(after - before == 1.0, "{} messages came for one change that concerns the sidecar", after - before);
+    Ok(())
+}

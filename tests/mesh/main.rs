@@ -1,0 +1,78 @@
+//! The whole mesh on one machine: the program that a user would run, in network namespaces with real redirect rules.
+//!
+//! One program, because a sandbox must be entered before any thread exists. Each file is one promise of the mesh.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod bad_input;
+mod config;
+mod cost;
+mod discovery;
+mod faults;
+mod load;
+mod lossless;
+mod mtls;
+mod protocols;
+mod reload;
+mod waiting;
+mod weights;
+mod wire;
+
+#[path = "../demo/demo.rs"]
+mod demo;
+#[path = "../envoy/mod.rs"]
+mod envoy;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// What a test returns; any error text fails it.
+type Outcome = Result<(), Failed>;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Labs share the machine and one address plan.
+    arguments.test_threads = Some(1);
+    let tests = [
+        protocols::tests(),
+        discovery::tests(),
+        mtls::tests(),
+        weights::tests(),
+        faults::tests(),
+        reload::tests(),
+        bad_input::tests(),
+        lossless::tests(),
+        cost::tests(),
+        envoy::tests(),
+        demo::tests(),
+    ];
+    match lab::sandbox::run(&[], |_| libtest_mimic::run(&arguments, tests.into_iter().flatten().collect()).exit_code()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("cannot run: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A test by its name, `file::what holds`.
+fn test(name: &str, body: fn() -> Outcome) -> Trial {
+    Trial::test(name, body)
+}
+
+/// The program under test: beside this one, built by the same cargo.
+fn meltemi() -> PathBuf {
+    let own = std::env::current_exe().expect("the path of this program");
+    own.ancestors().nth(2).expect("target/debug").join("meltemi")
+}
+
+/// Fails with a text unless the condition holds.
+macro_rules! ensure {
+    ($condition:expr, $($text:tt)+) => {
+        if !$condition {
+            return Err(format!($($text)+).into());
+        }
+    };
+}
+pub(crate) use ensure;
