@@ -11,9 +11,9 @@ use citadel::grpc::PeerInfo;
 use citadel::own::{ServerNames, server_identity};
 use citadel::server::CertificateService;
 use citadel::spiffe::TrustDomain;
+use citadel::tls;
 use citadel::tls::ClientAuth;
 use citadel::token::TokenIssuer;
-use citadel::tls;
 use clap::Args;
 use hub::{Hub, MeshState, WantedShare};
 use pilot::status::Condition;
@@ -107,7 +107,9 @@ struct Shares(Pilot);
 impl MeshState for Shares {
     fn shares(&self) -> Vec<WantedShare> {
         let wanted = self.0.shares().into_iter();
-        wanted.map(|share| WantedShare { service: share.service, version: share.version, weight: share.weight }).collect()
+        wanted
+            .map(|share| WantedShare { service: share.service, version: share.version, weight: share.weight })
+            .collect()
     }
 }
 

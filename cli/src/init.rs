@@ -101,7 +101,9 @@ pub fn run(args: &InitArgs) -> anyhow::Result<()> {
 
 fn options(args: &InitArgs) -> anyhow::Result<RedirectOptions> {
     if args.istio_inbound_interception_mode == Mode::Tproxy {
-        bail!("-m TPROXY is not supported; use -m REDIRECT (the original client address is in the headers and in the log)");
+        bail!(
+            "-m TPROXY is not supported; use -m REDIRECT (the original client address is in the headers and in the log)"
+        );
     }
     let proxy = match args.proxy_mark {
         Some(mark) => ProxyTraffic::Mark(mark),
@@ -142,7 +144,10 @@ fn list<T: FromStr<Err: Display>>(flag: &str, text: &str) -> anyhow::Result<Vec<
 fn networks(flag: &str, text: &str) -> anyhow::Result<Vec<IpNet>> {
     let items: Vec<String> = list(flag, text)?;
     let network = |item: &String| item.parse::<IpNet>().or_else(|_| item.parse::<IpAddr>().map(IpNet::from));
-    items.iter().map(|item| network(item).with_context(|| format!("{flag} {text}: {item:?} is no range such as 10.0.0.0/8"))).collect()
+    items
+        .iter()
+        .map(|item| network(item).with_context(|| format!("{flag} {text}: {item:?} is no range such as 10.0.0.0/8")))
+        .collect()
 }
 
 impl Backend {

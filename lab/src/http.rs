@@ -55,14 +55,21 @@ pub fn request(
         head.push_str(&format!("Content-Length: {}\r\n", body.len()));
     }
     head.push_str("\r\n");
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(body)?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    parse(&answer).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP/1"))
+    // A server that answers without reading the body resets the connection; what it said before that counts.
+    let sent = stream.write_all(&[head.as_bytes(), body].concat());
+    let received = stream.read_to_end(&mut answer);
+    match parse(&answer, method) {
+        Some(response) => Ok(response),
+        None => {
+            received.and(sent)?;
+            Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP/1 or is cut off"))
+        }
+    }
 }
 
-fn parse(answer: &[u8]) -> Option<Response> {
+/// `None` unless the answer is whole.
+fn parse(answer: &[u8], method: &str) -> Option<Response> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&answer[..end]).ok()?;
     let mut lines = head.split("\r\n");
@@ -74,7 +81,11 @@ fn parse(answer: &[u8]) -> Option<Response> {
     let rest = &answer[end + 4..];
     let chunked = headers.iter().any(|(name, value)| name == "transfer-encoding" && value == "chunked");
     let body = if chunked { join_chunks(rest)? } else { rest.to_vec() };
-    Some(Response { status, headers, body })
+    let response = Response { status, headers, body };
+    let length = response.header("content-length").and_then(|length| length.parse::<usize>().ok());
+    let has_body = method != "HEAD" && !matches!(status, 204 | 304);
+    let whole = !has_body || length.is_none_or(|length| length == response.body.len());
+    whole.then_some(response)
 }
 
 fn join_chunks(mut rest: &[u8]) -> Option<Vec<u8>> {
@@ -99,19 +110,22 @@ mod tests {
 
     #[test]
     fn a_plain_body_is_taken_as_it_is() {
-        let response = parse(b"HTTP/1.1 200 OK\r\nX-A: b\r\n\r\nhello").unwrap();
+        let response = parse(b"HTTP/1.1 200 OK\r\nX-A: b\r\n\r\nhello", "GET").unwrap();
         assert_eq!((response.status, response.header("x-a"), response.text().as_str()), (200, Some("b"), "hello"));
     }
 
     #[test]
     fn chunks_are_joined() {
-        let response = parse(b"HTTP/1.1 503 x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;e=1\r\nde\r\n0\r\n\r\n");
+        let response =
+            parse(b"HTTP/1.1 503 x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;e=1\r\nde\r\n0\r\n\r\n", "GET");
         assert_eq!(response.unwrap().text(), "abcde");
     }
 
     #[test]
     fn cut_off_or_foreign_answers_are_refused() {
-        assert!(parse(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nabc").is_none());
-        assert!(parse(b"SSH-2.0-x\r\n\r\n").is_none());
+        assert!(parse(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nabc", "GET").is_none());
+        assert!(parse(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc", "GET").is_none());
+        assert!(parse(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "HEAD").is_some());
+        assert!(parse(b"SSH-2.0-x\r\n\r\n", "GET").is_none());
     }
 }

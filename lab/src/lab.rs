@@ -111,7 +111,8 @@ impl Lab {
         })?;
         (lab.options.progress)("starting the applications");
         // Those that only call others come last, so that nobody calls into the void.
-        let (servers, clients): (Vec<_>, Vec<_>) = lab.pods.iter().cloned().partition(|pod| !pod.spec().ports.is_empty());
+        let (servers, clients): (Vec<_>, Vec<_>) =
+            lab.pods.iter().cloned().partition(|pod| !pod.spec().ports.is_empty());
         in_parallel(&servers, |pod| pod.start_app())?;
         in_parallel(&clients, |pod| pod.start_app())?;
         Ok(lab)
@@ -233,6 +234,8 @@ fn make_folder(path: &Path) -> Result<PathBuf, LabError> {
 fn in_parallel(pods: &[Arc<Pod>], work: impl Fn(&Pod) -> Result<(), LabError> + Sync) -> Result<(), LabError> {
     std::thread::scope(|scope| {
         let running: Vec<_> = pods.iter().map(|pod| scope.spawn(|| work(pod))).collect();
-        running.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        running
+            .into_iter()
+            .try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
 }

@@ -276,7 +276,10 @@ spec: {hosts: [api.example.com, "*.example.org"], endpoints: [{address: 10.44.9.
         assert!(same.contains("10.44.0.21 peers.shop "), "a headless service stands for its pods: {same}");
         assert!(same.contains("10.44.9.9 api.example.com\n") && !same.contains("example.org"));
         let other = manifests.hosts("elsewhere");
-        assert!(other.contains("catalog.shop.svc.cluster.local\n"), "short names hold in their namespace only: {other}");
+        assert!(
+            other.contains("catalog.shop.svc.cluster.local\n"),
+            "short names hold in their namespace only: {other}"
+        );
     }
 
     #[test]

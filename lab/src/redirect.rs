@@ -41,7 +41,8 @@ mod tests {
 
     #[test]
     fn annotations_become_flags() {
-        let annotations = [("includeInboundPorts", "8080"), ("excludeInboundPorts", "9000"), ("excludeOutboundPorts", "22")];
+        let annotations =
+            [("includeInboundPorts", "8080"), ("excludeInboundPorts", "9000"), ("excludeOutboundPorts", "22")];
         let annotations: BTreeMap<String, String> = annotations
             .into_iter()
             .map(|(name, value)| (format!("traffic.sidecar.istio.io/{name}"), value.to_owned()))

@@ -62,14 +62,11 @@ pub fn diff(old: &World, new: &World) -> Changed {
 }
 
 /// The keys whose values differ, or that only one side has.
-fn differing<K: Hash + Eq, V>(
+fn differing<K: Hash + Eq + Clone, V>(
     old: &HashMap<K, V>,
     new: &HashMap<K, V>,
     same: impl Fn(&V, &V) -> bool,
-) -> Vec<K>
-where
-    K: Clone,
-{
+) -> Vec<K> {
     let changed = new.iter().filter(|(key, value)| !old.get(*key).is_some_and(|before| same(before, value)));
     let gone = old.keys().filter(|key| !new.contains_key(*key));
     changed.map(|(key, _)| key).chain(gone).cloned().collect()
@@ -90,7 +87,8 @@ fn services(old: &Services, new: &Services, changed: &mut Changed) {
         if names(a) != names(b) {
             changed.insert(Key::Names);
         }
-        let alt_names = |list: &[Arc<Service>]| list.iter().flat_map(|s| s.subject_alt_names.clone()).collect::<Vec<_>>();
+        let alt_names =
+            |list: &[Arc<Service>]| list.iter().flat_map(|s| s.subject_alt_names.clone()).collect::<Vec<_>>();
         if alt_names(a) != alt_names(b) {
             changed.insert(Key::Endpoints(host.clone()));
         }
@@ -112,7 +110,14 @@ fn services(old: &Services, new: &Services, changed: &mut Changed) {
 fn names(services: &[Arc<Service>]) -> Vec<impl PartialEq> {
     let name = |service: &Arc<Service>| {
         let ports: Vec<_> = service.ports.iter().map(|port| (port.number, port.protocol)).collect();
-        (service.namespace.clone(), service.addresses.clone(), ports, service.headless, service.kind, service.export_to.clone())
+        (
+            service.namespace.clone(),
+            service.addresses.clone(),
+            ports,
+            service.headless,
+            service.kind,
+            service.export_to.clone(),
+        )
     };
     services.iter().map(name).collect()
 }

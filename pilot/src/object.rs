@@ -2,8 +2,8 @@
 
 use crate::api::Kind;
 use crate::model::{
-    Destination, DestinationRule, Endpoint, EndpointState, Host, Labels, MtlsMode, ObjectRef, Service,
-    VirtualService, Workload,
+    Destination, DestinationRule, Endpoint, EndpointState, Host, Labels, MtlsMode, ObjectRef, Service, VirtualService,
+    Workload,
 };
 use crate::problem::Problem;
 use crate::yaml::{FieldPath, Lines};

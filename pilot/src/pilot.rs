@@ -203,8 +203,12 @@ impl ReloadMetrics {
         Self {
             reloads: metrics.counter("pilot_config_reloads", "Times that the configuration was read and had changed."),
             objects: metrics.gauge("pilot_config_objects", "Objects in the configuration."),
-            rejected: metrics.gauge("pilot_config_rejected_objects", "Objects whose newest version is wrong and not in force."),
-            broken_files: metrics.gauge("pilot_config_file_errors", "Documents that cannot be read as objects, and files that cannot be read."),
+            rejected: metrics
+                .gauge("pilot_config_rejected_objects", "Objects whose newest version is wrong and not in force."),
+            broken_files: metrics.gauge(
+                "pilot_config_file_errors",
+                "Documents that cannot be read as objects, and files that cannot be read.",
+            ),
         }
     }
 

@@ -66,20 +66,15 @@ fn json() -> Outcome {
     Ok(())
 }
 
-/// Processes of the program, by their command line; those of this very test aside.
-fn processes(mark: &str) -> Vec<String> {
-    let own = std::process::id();
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
-        let environ = std::fs::read(entry.path().join("environ")).unwrap_or_default();
-        let marked = environ.windows(mark.len()).any(|window| window == mark.as_bytes());
-        if pid != own && marked {
-            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            found.push(format!("{pid} {}", String::from_utf8_lossy(&line).replace('\0', " ")));
-        }
-    }
-    found
+/// Every running process of the program, by its command line: no other test has one while this one runs.
+fn processes() -> Vec<String> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ours = entries.filter(|entry| std::fs::read_link(entry.path().join("exe")).is_ok_and(|program| program == meltemi()));
+    ours.map(|entry| {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        format!("{:?} {}", entry.file_name(), String::from_utf8_lossy(&line).replace('\0', " "))
+    })
+    .collect()
 }
 
 /// Interfaces, and rules of the namespace that the demo was started from.
@@ -90,18 +85,17 @@ fn surroundings() -> String {
     format!("{}\n{}\n{}", show("ip", &["-brief", "link"]), show("nft", &["list", "ruleset"]), show("ip", &["netns", "list"]))
 }
 
-fn started(mark: &str) -> std::io::Result<Child> {
+fn started() -> std::io::Result<Child> {
     demo(&["--for", "60s", "--output", "json"])
-        .env("MELTEMI_TEST_MARK", mark)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
 }
 
-fn nothing_left(mark: &str, before: &str) -> Outcome {
+fn nothing_left(before: &str) -> Outcome {
     until("the end of every process", Duration::from_secs(10), || {
-        let left = processes(mark);
+        let left = processes();
         if left.is_empty() { Ok(()) } else { Err(format!("{left:#?}")) }
     })?;
     let after = surroundings();
@@ -111,27 +105,27 @@ fn nothing_left(mark: &str, before: &str) -> Outcome {
 
 fn killed() -> Outcome {
     let before = surroundings();
-    let mut child = started("mark-of-the-killed-demo")?;
+    let mut child = started()?;
     until("a running demo", Duration::from_secs(30), || {
-        let running = processes("mark-of-the-killed-demo").len();
+        let running = processes().len();
         if running > 4 { Ok(()) } else { Err(format!("{running} processes")) }
     })?;
     child.kill()?;
     child.wait()?;
-    nothing_left("mark-of-the-killed-demo", &before)
+    nothing_left(&before)
 }
 
 fn interrupted() -> Outcome {
     let before = surroundings();
-    for processes_first in [1, 3, 6] {
-        let mut child = started("mark-of-the-interrupted-demo")?;
+    for processes_first in [1, 3, 8] {
+        let mut child = started()?;
         until("start-up", Duration::from_secs(30), || {
-            let running = processes("mark-of-the-interrupted-demo").len();
+            let running = processes().len();
             if running >= processes_first { Ok(()) } else { Err(format!("{running} processes")) }
         })?;
         kill(Pid::from_raw(i32::try_from(child.id())?), Signal::SIGINT)?;
         child.wait()?;
-        nothing_left("mark-of-the-interrupted-demo", &before)?;
+        nothing_left(&before)?;
     }
     Ok(())
 }

@@ -80,7 +80,8 @@ fn garbage() -> Outcome {
 }
 
 fn large_head() -> Outcome {
-    let lab = Config::echo().start()?;
+    let config = Config::echo();
+    let lab = config.start()?;
     let client = lab.pod("client")?;
     let mut stream = client.connect(ECHO)?;
     let head = format!("GET / HTTP/1.1\r\nHost: echo\r\nx-large: {}\r\n\r\n", "a".repeat(1 << 20));
@@ -94,7 +95,8 @@ fn large_head() -> Outcome {
 }
 
 fn slow_head() -> Outcome {
-    let lab = Config::echo().start()?;
+    let config = Config::echo();
+    let lab = config.start()?;
     let client = lab.pod("client")?;
     let mut stream = client.connect(ECHO)?;
     stream.write_all(b"GET / HTTP/1.1\r\nHost: ec")?;
@@ -122,7 +124,8 @@ fn truncated_hello() -> Outcome {
 }
 
 fn smuggling() -> Outcome {
-    let lab = Config::echo().start()?;
+    let config = Config::echo();
+    let lab = config.start()?;
     let client = lab.pod("client")?;
     let cases: [(&str, &str); 8] = [
         ("two Hosts", "GET / HTTP/1.1\r\nHost: echo\r\nHost: other\r\n\r\n"),

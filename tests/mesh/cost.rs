@@ -30,23 +30,29 @@ fn mesh(services: usize) -> Config {
             + &crate::config::endpoints(&name, &ports, [("echo-v1", 11), ("echo-v2", 12)].into_iter());
         config.write(&format!("{name}.yaml"), &text);
     }
-    let mut text = String::new();
-    for number in 0..services - usize::from(CALLED) - 1 {
-        let name = format!("other-{number}");
-        let address = format!("10.100.{}.{}", number / 250, number % 250 + 1);
-        text.push_str(&crate::config::service(&name, &address, &ports));
-        let _ = write!(
-            text,
-            "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata:\n  name: {name}\n  namespace: test\n  \
-             labels: {{kubernetes.io/service-name: {name}}}\naddressType: IPv4\nports: [{{name: http, port: 8080}}]\nendpoints:\n"
-        );
-        for replica in 1..=3 {
-            let _ = writeln!(text, "  - addresses: [10.{}.{}.{}]\n    conditions: {{ready: true}}", 200 + replica, number / 250, number % 250 + 1);
-        }
-        text.push_str("---\n");
+    let others: Vec<usize> = (0..services - usize::from(CALLED) - 1).collect();
+    for (file, some) in others.chunks(250).enumerate() {
+        let text: String = some.iter().map(|number| other(*number)).collect();
+        config.write(&format!("others-{file}.yaml"), &text);
     }
-    config.write("others.yaml", &text);
     config
+}
+
+/// A service with three endpoints outside the lab.
+fn other(number: usize) -> String {
+    let name = format!("other-{number}");
+    let (high, low) = (number / 250, number % 250 + 1);
+    let mut text = crate::config::service(&name, &format!("10.100.{high}.{low}"), &[("http", 80, 8080)]);
+    let _ = write!(
+        text,
+        "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata:\n  name: {name}\n  namespace: test\n  \
+         labels: {{kubernetes.io/service-name: {name}}}\naddressType: IPv4\nports: [{{name: http, port: 8080}}]\nendpoints:\n"
+    );
+    for replica in 201..=203 {
+        let _ = writeln!(text, "  - addresses: [10.{replica}.{high}.{low}]\n    conditions: {{ready: true}}");
+    }
+    text.push_str("---\n");
+    text
 }
 
 /// Resident memory in KiB after the five services have been called.

@@ -27,7 +27,8 @@ fn new_service() -> Outcome {
     let text = crate::config::service("late", "10.96.2.77", &[("http", 80, 8080)]).replace("{app: late}", "{app: echo}")
         + &crate::config::endpoints("late", &[("http", 80, 8080)], [("echo-v1", 11)].into_iter());
     config.write("late.yaml", &text);
-    let response = until("the new service", Duration::from_secs(5), || {
+    // A try before Pilot has read the file goes where it would without a mesh, and takes as long as that does.
+    let response = until("the new service", Duration::from_secs(15), || {
         match client.get(([10, 96, 2, 77], 80), "/") {
             Ok(response) if response.status == 200 => Ok(response),
             Ok(response) => Err(format!("status {}", response.status)),

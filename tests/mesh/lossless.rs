@@ -43,8 +43,10 @@ fn metric(lab: &Lab, pod: &str, name: &str, wanted: impl Fn(f64) -> bool) -> Res
 }
 
 fn control_plane() -> Outcome {
-    let lab = Config::echo().start()?;
+    let config = Config::echo();
+    let lab = config.start()?;
     let (summary, ended) = Load::steady(ECHO, "echo").run(lab.pod("client")?, || -> Result<(), String> {
+        metric(&lab, "client", "meltemi_connections_accepted_total{direction=\"outbound\"} ", |accepted| accepted > 50.0)?;
         lab.control_plane().kill();
         metric(&lab, "client", "meltemi_control_plane_connected ", |value| value == 0.0)?;
         std::thread::sleep(Duration::from_secs(3));

@@ -23,7 +23,7 @@ fn server_first() -> Outcome {
     let config = Config::new();
     config.client("client", 2, true);
     let stock = [Replica { pod: "stock", host: 31, version: "v1" }];
-    config.app("stock", "10.96.2.30", &[("tcp", 9000, 9000), ("plain", 9001, 9000)], &["stock"], &stock);
+    config.app("stock", "10.96.2.30", &[("tcp", 9000, 7000), ("plain", 9001, 7000)], &["stock"], &stock);
     let lab = config.start()?;
     for (port, limit) in [(9000, 1000), (9001, 1000)] {
         for round in 0..3 {

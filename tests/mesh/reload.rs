@@ -55,15 +55,15 @@ fn errors() -> Outcome {
     let lab = config.start()?;
     ensure!(version(&lab)? == "v1", "the first route is not in force");
     let cases = [
-        ("a subset that does not exist", to("v9"), "echo-routes.yaml:8: spec.http[0].route[0].destination.subset:"),
-        ("a host that does not exist", "    - route:\n        - destination:\n            host: nowhere".to_owned(), "echo-routes.yaml:10: spec.http[0].route[0].destination.host:"),
-        ("a field that does not exist", "    - rout: []".to_owned(), "echo-routes.yaml:8: spec.http[0].rout:"),
+        ("a subset that does not exist", to("v9"), "echo-routes.yaml:9: spec.http[0].route[0].destination.subset:"),
+        ("a host that does not exist", "    - route:\n        - destination:\n            host: nowhere".to_owned(), "echo-routes.yaml:11: spec.http[0].route[0].destination.host:"),
+        ("a field that does not exist", "    - rout: []".to_owned(), "echo-routes.yaml:9: spec.http[0].rout:"),
         ("a file that is no YAML", "    - route: [".to_owned(), "echo-routes.yaml:"),
     ];
     for (what, rules, wanted) in cases {
         config.write("echo-routes.yaml", &virtual_service("echo", &rules));
         let told = until(what, Duration::from_secs(5), || {
-            let log = lab.control_plane().process().map(|process| process.log_tail(200)).unwrap_or_default();
+            let log = lab.control_plane().process().map(|process| process.log_tail(40)).unwrap_or_default();
             let line = log.lines().find(|line| line.contains(wanted)).map(str::to_owned);
             line.ok_or_else(|| format!("no line with {wanted:?} in\n{log}"))
         })?;

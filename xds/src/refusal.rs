@@ -42,10 +42,8 @@ impl Name for BadRequest {
 pub(crate) enum Blame {
     /// Each refused resource with its reason; the others were taken.
     Exact(Vec<(Arc<str>, String)>),
-    /// The text names these; whether the others were taken is not known.
-    Named(Vec<Arc<str>>),
-    /// The text names none.
-    Nobody,
+    /// There is only a text, and these names, if any, occur in it. Whether the others were taken is not known.
+    Text(Vec<Arc<str>>),
 }
 
 /// Writes a refusal: a text for people and the names for programs.
@@ -74,11 +72,7 @@ fn shortened(text: &str) -> String {
 /// Reads a refusal of a response that held `names`.
 pub(crate) fn blame(status: &rpc::Status, names: &[Arc<str>]) -> Blame {
     let exact = exact_names(status, names);
-    if !exact.is_empty() {
-        return Blame::Exact(exact);
-    }
-    let named = names_in(&status.message, names);
-    if named.is_empty() { Blame::Nobody } else { Blame::Named(named) }
+    if exact.is_empty() { Blame::Text(names_in(&status.message, names)) } else { Blame::Exact(exact) }
 }
 
 fn exact_names(status: &rpc::Status, names: &[Arc<str>]) -> Vec<(Arc<str>, String)> {
@@ -153,25 +147,25 @@ mod tests {
         let of = ["10.0.0.1_80", "10.0.0.1_8080", "110.0.0.1_80"];
         assert_eq!(
             from_text("Error adding/updating listener(s) 10.0.0.1_8080: duplicate address", &of),
-            Blame::Named(names(&["10.0.0.1_8080"])),
+            Blame::Text(names(&["10.0.0.1_8080"])),
         );
         assert_eq!(
             from_text(
                 "Error adding/updating cluster(s) outbound|80|v1|a.b: bad, outbound|80||a.b: bad",
                 &["outbound|80||a.b", "outbound|80|v1|a.b"]
             ),
-            Blame::Named(names(&["outbound|80|v1|a.b", "outbound|80||a.b"])),
+            Blame::Text(names(&["outbound|80|v1|a.b", "outbound|80||a.b"])),
         );
-        assert_eq!(from_text("route 'a.b:80' is bad", &["a.b", "a.b:80"]), Blame::Named(names(&["a.b:80"])));
-        assert_eq!(from_text("cluster a.b.", &["a.b", "b"]), Blame::Named(names(&["a.b"])));
-        assert_eq!(from_text("Proto constraint validation failed", &of), Blame::Nobody);
-        assert_eq!(from_text("", &["", "a"]), Blame::Nobody);
+        assert_eq!(from_text("route 'a.b:80' is bad", &["a.b", "a.b:80"]), Blame::Text(names(&["a.b:80"])));
+        assert_eq!(from_text("cluster a.b.", &["a.b", "b"]), Blame::Text(names(&["a.b"])));
+        assert_eq!(from_text("Proto constraint validation failed", &of), Blame::Text(Vec::new()));
+        assert_eq!(from_text("", &["", "a"]), Blame::Text(Vec::new()));
     }
 
     #[test]
     fn details_about_other_resources_are_not_believed() {
         let status = to_status(&[("zzz".into(), "bad".into())]);
-        assert_eq!(blame(&status, &names(&["a"])), Blame::Nobody);
+        assert_eq!(blame(&status, &names(&["a"])), Blame::Text(Vec::new()));
     }
 
     #[test]

@@ -168,7 +168,14 @@ mod tests {
     }
 
     fn workload(more: &[&str]) -> WorkloadArgs {
-        let line = ["agent", "--pod=catalog-v1", "--namespace=shop", "--service-account=catalog", "--ip=10.44.1.21", "--label=app=catalog"];
+        let line = [
+            "agent",
+            "--pod=catalog-v1",
+            "--namespace=shop",
+            "--service-account=catalog",
+            "--ip=10.44.1.21",
+            "--label=app=catalog",
+        ];
         Wrapped::parse_from(line.iter().chain(more)).workload
     }
 

@@ -52,7 +52,9 @@ async fn admin(State(lab): State<Arc<Lab>>, Path((pod, page)): Path<(String, Str
             let kind = answer.header("content-type").unwrap_or("text/plain").to_owned();
             (status, [(header::CONTENT_TYPE, kind)], answer.body).into_response()
         }
-        Err(error) => (StatusCode::BAD_GATEWAY, format!("the sidecar's admin port does not answer: {error}\n")).into_response(),
+        Err(error) => {
+            (StatusCode::BAD_GATEWAY, format!("the sidecar's admin port does not answer: {error}\n")).into_response()
+        }
     })
     .await
 }

@@ -31,12 +31,13 @@ const GRACE: Duration = Duration::from_millis(1500);
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 pub(super) fn run(args: &DemoArgs, sandbox: &Sandbox) -> ExitCode {
-    let outcome = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Into::into).and_then(|runtime| {
-        let outcome = runtime.block_on(demo(args, sandbox));
-        // A start that was cut short still runs on another thread; it ends with the sandbox.
-        runtime.shutdown_background();
-        outcome
-    });
+    let outcome =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Into::into).and_then(|runtime| {
+            let outcome = runtime.block_on(demo(args, sandbox));
+            // A start that was cut short still runs on another thread; it ends with the sandbox.
+            runtime.shutdown_background();
+            outcome
+        });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

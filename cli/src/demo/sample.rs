@@ -1,8 +1,9 @@
 //! The sample shop's directory: the checkout's own, or a copy of what is compiled in, for those who have only the binary.
 
 use anyhow::Context;
-use std::fs;
-use std::os::unix::fs::DirBuilderExt;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// Where a checkout has it.
@@ -32,7 +33,8 @@ const FILES: [(&str, &str); 11] = embedded![
 #[derive(Debug)]
 pub struct Sample {
     path: PathBuf,
-    copy: bool,
+    /// The lock on a copy, which says that it is in use.
+    copy: Option<File>,
 }
 
 impl Sample {
@@ -46,37 +48,51 @@ impl Sample {
             return Sample::copy();
         }
         let path = fs::canonicalize(path).with_context(|| format!("--config-dir {}", path.display()))?;
-        Ok(Sample { path, copy: false })
+        Ok(Sample { path, copy: None })
     }
 
+    /// In a directory that a killed demo has left behind, or a new one.
     fn copy() -> anyhow::Result<Sample> {
-        let path = std::env::temp_dir().join(format!("meltemi-shop-{}", std::process::id()));
-        // Fails when something of this name is there already, so that nobody can lay a trap under it.
-        let path = (0..100)
-            .map(|try_number| path.with_extension(try_number.to_string()))
-            .find(|path| fs::DirBuilder::new().mode(0o700).create(path).is_ok())
+        let places = (0..100).map(|number| std::env::temp_dir().join(format!("meltemi-shop-{number}")));
+        let (path, lock) = places
+            .filter_map(|path| Some((path.clone(), take(&path)?)))
+            .find(|(path, _)| !is_edited(path))
             .context("cannot create a temporary directory for the sample; give one with --config-dir")?;
         for (name, text) in FILES {
             fs::write(path.join(name), text).with_context(|| format!("write {}", path.join(name).display()))?;
         }
-        Ok(Sample { path, copy: true })
+        Ok(Sample { path, copy: Some(lock) })
     }
 
     /// The directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
 
-    fn is_edited(&self) -> bool {
-        let files = fs::read_dir(&self.path).map(Iterator::count).unwrap_or_default();
-        let same = |(name, text): &(&str, &str)| fs::read_to_string(self.path.join(name)).is_ok_and(|now| now == *text);
-        files != FILES.len() || !FILES.iter().all(same)
-    }
+/// Takes a directory for ourselves alone, new or left by a demo of ours that ended; `None` when it is in use or somebody else's.
+fn take(path: &Path) -> Option<File> {
+    // Never through a link, and only what nobody else can write: another user must not lay a trap under this name.
+    let _ = fs::DirBuilder::new().mode(0o700).create(path);
+    let found = fs::symlink_metadata(path).ok()?;
+    let ours = found.is_dir() && found.uid() == nix::unistd::geteuid().as_raw() && found.mode() & 0o077 == 0;
+    let directory = File::open(path).ok().filter(|_| ours)?;
+    directory.try_lock().is_ok().then_some(directory)
+}
+
+/// Whether a copy holds anything that is not ours word for word.
+fn is_edited(path: &Path) -> bool {
+    let names = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let same = |name: &OsStr| {
+        let file = FILES.iter().find(|(file, _)| OsStr::new(file) == name);
+        file.is_some_and(|(name, text)| fs::read_to_string(path.join(name)).is_ok_and(|now| now == *text))
+    };
+    !names.into_iter().all(|name| same(&name))
 }
 
 impl Drop for Sample {
     fn drop(&mut self) {
-        if self.copy && !self.is_edited() {
+        if self.copy.is_some() && !is_edited(&self.path) {
             let _ = fs::remove_dir_all(&self.path);
         }
     }

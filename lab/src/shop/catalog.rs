@@ -30,7 +30,8 @@ async fn answer(catalog: Catalog, ask: Ask) -> Answer {
     if *ask.method() == Method::POST && ask.uri().path() == "/orders" {
         return server::json(StatusCode::CREATED, &json!({ "ordered": ask.body().len(), "version": catalog.version }));
     }
-    let Some(product) = ask.uri().path().strip_prefix("/products/").and_then(|number| number.parse::<u32>().ok()) else {
+    let Some(product) = ask.uri().path().strip_prefix("/products/").and_then(|number| number.parse::<u32>().ok())
+    else {
         return server::text(StatusCode::NOT_FOUND, "no such product");
     };
     let path = format!("/reviews/{product}");

@@ -68,7 +68,8 @@ impl Client {
     }
 
     async fn open(&self) -> anyhow::Result<SendRequest<Full<Bytes>>> {
-        let address = if self.authority.contains(':') { self.authority.to_string() } else { format!("{}:80", self.authority) };
+        let address =
+            if self.authority.contains(':') { self.authority.to_string() } else { format!("{}:80", self.authority) };
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;

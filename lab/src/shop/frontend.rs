@@ -8,11 +8,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::future::Future;
 
-pub(super) async fn run(
-    catalog: &str,
-    application: Application,
-    stop: impl Future<Output = ()>,
-) -> anyhow::Result<()> {
+pub(super) async fn run(catalog: &str, application: Application, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let catalog = Client::new(catalog);
     server::serve(application, stop, move |ask| answer(catalog.clone(), ask)).await
 }

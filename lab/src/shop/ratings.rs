@@ -61,11 +61,7 @@ impl Ratings {
 }
 
 /// Serves until `stop`, then finishes what is in flight.
-pub(super) async fn serve(
-    address: SocketAddr,
-    version: String,
-    stop: impl Future<Output = ()>,
-) -> anyhow::Result<()> {
+pub(super) async fn serve(address: SocketAddr, version: String, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(address).await?;
     let incoming = TcpListenerStream::new(listener);
     Server::builder().add_service(Stars { version }).serve_with_incoming_shutdown(incoming, stop).await?;

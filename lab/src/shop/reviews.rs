@@ -7,11 +7,7 @@ use http::StatusCode;
 use serde_json::json;
 use std::future::Future;
 
-pub(super) async fn run(
-    ratings: &str,
-    application: Application,
-    stop: impl Future<Output = ()>,
-) -> anyhow::Result<()> {
+pub(super) async fn run(ratings: &str, application: Application, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let ratings = Ratings::new(ratings)?;
     server::serve(application, stop, move |ask| answer(ratings.clone(), ask)).await
 }

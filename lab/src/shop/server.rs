@@ -63,7 +63,9 @@ where
 
 /// What each connection does with each request.
 type Answering = std::sync::Arc<
-    dyn Fn(Request<Incoming>) -> std::pin::Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>> + Send + Sync,
+    dyn Fn(Request<Incoming>) -> std::pin::Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>
+        + Send
+        + Sync,
 >;
 
 fn answer<H, F>(application: Application, handler: H, leaving: watch::Receiver<bool>) -> Answering

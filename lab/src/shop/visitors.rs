@@ -114,7 +114,8 @@ impl Visit {
         let failure = match answer {
             Ok(response) => {
                 *counts.by_status.entry(response.status().as_u16()).or_default() += 1;
-                let text = || format!("{method} {path}: {}: {}", response.status(), String::from_utf8_lossy(response.body()));
+                let text =
+                    || format!("{method} {path}: {}: {}", response.status(), String::from_utf8_lossy(response.body()));
                 response.status().is_server_error().then(text)
             }
             Err(error) => Some(format!("{method} {path}: {error:#}")),

@@ -92,10 +92,10 @@ pub fn known(api_version: &str, kind: &str) -> Known {
 
 /// A kind of one of the mesh's own groups that does not exist, or a kind under a wrong group, is an error.
 fn other(group: &str, kind: &str) -> Known {
-    if let Some((right, _, versions, _)) = READ.iter().find(|(g, k, ..)| *k == kind && !g.is_empty()) {
-        if group.is_empty() || group.ends_with("istio.io") || group.ends_with("k8s.io") {
-            return Known::Wrong(format!("{kind} belongs to {right}/{}", versions[0]));
-        }
+    let of_ours = group.is_empty() || group.ends_with("istio.io") || group.ends_with("k8s.io");
+    let elsewhere = READ.iter().find(|(g, k, ..)| *k == kind && !g.is_empty());
+    if let Some((right, _, versions, _)) = elsewhere.filter(|_| of_ours) {
+        return Known::Wrong(format!("{kind} belongs to {right}/{}", versions[0]));
     }
     if group.ends_with(".istio.io") {
         let of_group = READ.iter().filter(|(g, ..)| *g == group).map(|(_, kind, ..)| *kind);

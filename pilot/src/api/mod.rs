@@ -8,16 +8,16 @@ mod service_entry;
 mod virtual_service;
 
 pub use destination_rule::{
-    ClientTlsSettings, ConnectionPoolSettings, DestinationRuleSpec, LoadBalancerSettings, PortPolicy,
-    SubsetSpec, TrafficPolicySpec,
+    ClientTlsSettings, ConnectionPoolSettings, DestinationRuleSpec, LoadBalancerSettings, PortPolicy, SubsetSpec,
+    TrafficPolicySpec,
 };
 pub use kind::{Kind, Known, known};
 pub use peer_authentication::PeerAuthenticationSpec;
 pub use service_entry::{ServiceEntrySpec, ServicePortSpec, WorkloadEntrySpec};
 pub use virtual_service::{
-    AbortSpec, CorsPolicySpec, DelaySpec, DestinationSpec, DirectResponseSpec, FaultSpec,
-    HeaderOperationsSpec, HeadersSpec, HttpMatchSpec, HttpRouteSpec, L4MatchSpec, PercentSpec, RedirectSpec,
-    RetrySpec, RewriteSpec, RouteDestination, StringMatchSpec, VirtualServiceSpec,
+    AbortSpec, CorsPolicySpec, DelaySpec, DestinationSpec, DirectResponseSpec, FaultSpec, HeaderOperationsSpec,
+    HeadersSpec, HttpMatchSpec, HttpRouteSpec, L4MatchSpec, PercentSpec, RedirectSpec, RetrySpec, RewriteSpec,
+    RouteDestination, StringMatchSpec, VirtualServiceSpec,
 };
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;

@@ -22,7 +22,8 @@ impl Build<'_> {
         }
         let services = self.next.world.services.clone();
         let no_rules = DestinationRules::default();
-        let references = References::new(&services, &no_rules);
+        let domain = self.next.world.mesh.domain.clone();
+        let references = References::new(&services, &no_rules, &domain);
         self.kind(Kind::DestinationRule, true, |content, problems| {
             if let Content::DestinationRule(rule) = content {
                 check(rule, &references, &services, problems);
@@ -47,41 +48,64 @@ impl Build<'_> {
         let mut merged = Vec::new();
         for ((namespace, _), mut group) in groups {
             group.sort_by(|a, b| (a.creation, &a.sources).cmp(&(b.creation, &b.sources)));
-            let mut rules: Vec<Arc<DestinationRule>> = Vec::new();
+            let mut rules: Vec<Merged> = Vec::new();
             for rule in group {
-                match rules.iter_mut().find(|known| known.export_to == rule.export_to) {
-                    Some(known) => merge(Arc::make_mut(known), &rule, remarks),
-                    None => rules.push(rule),
+                match rules.iter_mut().find(|known| known.rule.export_to == rule.export_to) {
+                    Some(known) => known.add(&rule, remarks),
+                    None => rules.push(Merged::new(rule)),
                 }
             }
-            merged.extend(rules.into_iter().map(|rule| (namespace.clone(), rule)));
+            merged.extend(rules.into_iter().map(|merged| (namespace.clone(), merged.rule)));
         }
         merged
     }
 }
 
-/// Adds a younger rule for the same host: its subsets, and its policy if there is none yet.
-fn merge(rule: &mut DestinationRule, younger: &DestinationRule, remarks: &mut Vec<Remark>) {
-    let Some(source) = younger.sources.first() else { return };
-    let subsets_at = FieldPath::of("spec.subsets");
-    for (index, subset) in younger.subsets.iter().enumerate() {
-        match rule.subsets.iter().find(|known| known.name == subset.name) {
-            None => rule.subsets.push(subset.clone()),
-            Some(known) => {
-                let message = format!("\"{}\" is already a subset in {}, which is older and decides", subset.name, known.source);
-                remarks.push((source.clone(), subsets_at.index(index).key("name"), message));
+/// Rules for one host while they are merged.
+struct Merged {
+    rule: Arc<DestinationRule>,
+    /// The object whose policy holds.
+    policy_of: Option<Arc<ObjectRef>>,
+}
+
+impl Merged {
+    fn new(rule: Arc<DestinationRule>) -> Self {
+        let policy_of = rule.sources.first().filter(|_| has_policy(&rule)).cloned();
+        Self { rule, policy_of }
+    }
+
+    /// Adds a younger rule for the same host: its subsets, and its policy if there is none yet.
+    fn add(&mut self, younger: &DestinationRule, remarks: &mut Vec<Remark>) {
+        let Some(source) = younger.sources.first() else { return };
+        let rule = Arc::make_mut(&mut self.rule);
+        let subsets_at = FieldPath::of("spec.subsets");
+        for (index, subset) in younger.subsets.iter().enumerate() {
+            match rule.subset(&subset.name).map(|known| known.source.clone()) {
+                None => rule.subsets.push(subset.clone()),
+                Some(owner) => {
+                    let message =
+                        format!("\"{}\" is already a subset in {owner}, which is older and decides", subset.name);
+                    remarks.push((source.clone(), subsets_at.index(index).key("name"), message));
+                }
             }
         }
-    }
-    if younger.policy != TrafficPolicy::default() {
-        if rule.policy == TrafficPolicy::default() {
-            rule.policy = younger.policy.clone();
-        } else if let Some(older) = rule.sources.first() {
-            let message = format!("has no effect: {older} is for the same host, older, and decides");
-            remarks.push((source.clone(), FieldPath::of("spec.trafficPolicy"), message));
+        match &self.policy_of {
+            _ if !has_policy(younger) => {}
+            None => {
+                rule.policy = younger.policy.clone();
+                self.policy_of = Some(source.clone());
+            }
+            Some(owner) => {
+                let message = format!("has no effect: {owner} is for the same host, older, and decides");
+                remarks.push((source.clone(), FieldPath::of("spec.trafficPolicy"), message));
+            }
         }
+        rule.sources.push(source.clone());
     }
-    rule.sources.push(source.clone());
+}
+
+fn has_policy(rule: &DestinationRule) -> bool {
+    rule.policy != TrafficPolicy::default()
 }
 
 fn check(rule: &DestinationRule, references: &References<'_>, services: &Services, problems: &mut Problems) {

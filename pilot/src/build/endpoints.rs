@@ -35,7 +35,8 @@ impl Build<'_> {
             let all: Vec<_> = services.iter().cloned().collect();
             self.set_endpoints(&all);
             let known: HashSet<_> = all.iter().map(|service| (&service.host, &service.namespace)).collect();
-            Arc::make_mut(&mut self.next.world.endpoints).retain(|(host, namespace)| known.contains(&(host, namespace)));
+            Arc::make_mut(&mut self.next.world.endpoints)
+                .retain(|(host, namespace)| known.contains(&(host, namespace)));
         } else if self.changed.any(&[Kind::EndpointSlice]) {
             let hosts = self.hosts_of_changed_slices();
             let touched: Vec<_> = hosts.iter().flat_map(|host| services.of_host(host)).cloned().collect();
@@ -46,11 +47,15 @@ impl Build<'_> {
     /// The services whose slices changed, came or went.
     fn hosts_of_changed_slices(&self) -> HashSet<Host> {
         let changed = self.changed.of_kind(Kind::EndpointSlice);
-        let host = |snapshot: &Snapshot, key: &Arc<ObjectRef>| {
-            match snapshot.objects(Kind::EndpointSlice).in_force.get(key)?.content.as_ref()? {
-                Content::EndpointSlice(slice) => Some(slice.host.clone()),
-                _ => None,
-            }
+        let host = |snapshot: &Snapshot, key: &Arc<ObjectRef>| match snapshot
+            .objects(Kind::EndpointSlice)
+            .in_force
+            .get(key)?
+            .content
+            .as_ref()?
+        {
+            Content::EndpointSlice(slice) => Some(slice.host.clone()),
+            _ => None,
         };
         changed.iter().flat_map(|key| [host(self.last, key), host(&self.next, key)]).flatten().collect()
     }
@@ -76,21 +81,21 @@ impl Build<'_> {
         match (service.kind, &service.selector) {
             (ServiceKind::Kubernetes, _) => {
                 let slices = slices.get(&service.host).map_or(&[][..], Vec::as_slice);
-                self.from_slices(service, slices)
+                self.in_slices(service, slices)
             }
-            (ServiceKind::ServiceEntry { .. }, Some(_)) => self.from_selector(service),
-            (ServiceKind::ServiceEntry { .. }, None) => self.from_entry(service),
+            (ServiceKind::ServiceEntry { .. }, Some(_)) => self.selected(service),
+            (ServiceKind::ServiceEntry { .. }, None) => self.listed_in_entry(service),
         }
     }
 
     /// While a slice is split or merged, an address may be in two of them: the better state counts.
-    fn from_slices(&self, service: &Service, slices: &[&EndpointSlice]) -> Vec<Endpoint> {
+    fn in_slices(&self, service: &Service, slices: &[&EndpointSlice]) -> Vec<Endpoint> {
         let mut found = BTreeMap::<EndpointAddress, Endpoint>::new();
         for slice in slices {
             let ports = slice_ports(service, slice);
             for listed in &slice.endpoints {
                 for address in &listed.addresses {
-                    let endpoint = self.from_slice(&service.namespace, *address, listed, &ports);
+                    let endpoint = self.in_slice(&service.namespace, *address, listed, &ports);
                     let known = found.entry(endpoint.address.clone()).or_insert_with(|| endpoint.clone());
                     known.state = known.state.min(endpoint.state);
                     let more = endpoint.ports.iter().filter(|port| !known.ports.contains(port)).copied();
@@ -102,7 +107,7 @@ impl Build<'_> {
         found.into_values().collect()
     }
 
-    fn from_slice(
+    fn in_slice(
         &self,
         namespace: &Arc<str>,
         address: IpAddr,
@@ -124,7 +129,8 @@ impl Build<'_> {
     /// The pod that the endpoint names, else the one with its address.
     fn workload_behind(&self, namespace: &Arc<str>, address: IpAddr, listed: &SliceEndpoint) -> Option<Arc<Workload>> {
         let by_name = listed.pod.as_ref().and_then(|name| {
-            let key = ObjectRef { group: "".into(), kind: "Pod".into(), namespace: namespace.clone(), name: name.clone() };
+            let key =
+                ObjectRef { group: "".into(), kind: "Pod".into(), namespace: namespace.clone(), name: name.clone() };
             match self.objects(Kind::Pod).in_force.get(&key)?.content.as_ref()? {
                 Content::Pod(pod) if pod.addresses.contains(&address) => Some(pod.workload.clone()),
                 _ => None,
@@ -133,7 +139,7 @@ impl Build<'_> {
         by_name.or_else(|| self.next.world.workload(address).cloned())
     }
 
-    fn from_selector(&self, service: &Service) -> Vec<Endpoint> {
+    fn selected(&self, service: &Service) -> Vec<Endpoint> {
         let mut found = BTreeMap::new();
         for (key, content) in self.objects(Kind::Pod).contents() {
             let Content::Pod(pod) = content else { continue };
@@ -148,7 +154,7 @@ impl Build<'_> {
         found.into_values().collect()
     }
 
-    fn from_entry(&self, service: &Service) -> Vec<Endpoint> {
+    fn listed_in_entry(&self, service: &Service) -> Vec<Endpoint> {
         let object = self.objects(Kind::ServiceEntry).in_force.get(&service.source);
         let Some(Content::ServiceEntry(entry)) = object.and_then(|object| object.content.as_ref()) else {
             return Vec::new();
@@ -168,9 +174,10 @@ fn slice_ports(service: &Service, slice: &EndpointSlice) -> Vec<EndpointPort> {
 }
 
 fn of_pod(service: &Service, pod: &Pod, address: IpAddr) -> Endpoint {
-    let ports = service.ports.iter().filter_map(|port| {
-        Some(EndpointPort { service_port: port.number, number: target(pod, port)? })
-    });
+    let ports = service
+        .ports
+        .iter()
+        .filter_map(|port| Some(EndpointPort { service_port: port.number, number: target(pod, port)? }));
     Endpoint {
         address: EndpointAddress::Ip(address),
         ports: ports.collect(),

@@ -11,7 +11,6 @@ mod verdict;
 mod virtual_services;
 mod workloads;
 
-
 pub use verdict::{Assessment, Verdict};
 
 use crate::api::Kind;

@@ -14,12 +14,13 @@ const HINTS: u32 = 16;
 pub(super) struct References<'a> {
     services: &'a Services,
     rules: &'a DestinationRules,
+    domain: &'a str,
     hints: Cell<u32>,
 }
 
 impl<'a> References<'a> {
-    pub(super) fn new(services: &'a Services, rules: &'a DestinationRules) -> Self {
-        Self { services, rules, hints: Cell::new(HINTS) }
+    pub(super) fn new(services: &'a Services, rules: &'a DestinationRules, domain: &'a str) -> Self {
+        Self { services, rules, domain, hints: Cell::new(HINTS) }
     }
 
     /// What is wrong with a host that no service has; None when one has it.
@@ -76,12 +77,20 @@ impl<'a> References<'a> {
         known.dedup();
         let has = match known.is_empty() {
             true => "it has none".to_owned(),
-            false => format!("it has {}", known.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")),
+            false => {
+                format!("it has {}", known.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", "))
+            }
         };
         problems.error(at, format!("no subset \"{subset}\" of {host} in any DestinationRule; {has}"));
     }
 
+    /// The host that was probably meant: one with the rest of the domain left out, else one that is spelt alike.
     fn nearest(&self, host: &Host) -> Option<&str> {
+        let longer = |suffix: String| self.services.host(format!("{host}.{suffix}").as_str());
+        let completed = longer(format!("svc.{}", self.domain)).or_else(|| longer(self.domain.to_owned()));
+        if let Some(known) = completed {
+            return Some(known.as_str());
+        }
         let left = self.hints.get().checked_sub(1)?;
         self.hints.set(left);
         nearest(host.as_str(), self.services.hosts().map(Host::as_str))

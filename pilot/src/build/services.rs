@@ -28,7 +28,10 @@ impl Build<'_> {
             for (index, (service, _)) in entry.services.iter().enumerate() {
                 let Some(owner) = owners.get(&service.host) else { continue };
                 if owner.namespace != service.namespace {
-                    let message = format!("{} is the host of {owner}, which only its own namespace may describe further", service.host);
+                    let message = format!(
+                        "{} is the host of {owner}, which only its own namespace may describe further",
+                        service.host
+                    );
                     problems.error(&hosts.index(index), message);
                 }
             }

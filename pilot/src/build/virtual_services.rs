@@ -18,7 +18,8 @@ impl Build<'_> {
             return;
         }
         let (services, rules) = (self.next.world.services.clone(), self.next.world.destination_rules.clone());
-        let references = References::new(&services, &rules);
+        let domain = self.next.world.mesh.domain.clone();
+        let references = References::new(&services, &rules, &domain);
         self.kind(Kind::VirtualService, true, |content, problems| {
             if let Content::VirtualService(routes) = content
                 && routes.for_sidecars
@@ -50,7 +51,8 @@ impl Build<'_> {
             }
             for (index, winner) in &lost {
                 let host = &rules.hosts[*index];
-                let message = format!("{winner} is older and decides for {host}; put all rules of a host into one object");
+                let message =
+                    format!("{winner} is older and decides for {host}; put all rules of a host into one object");
                 assessment.warn(&FieldPath::of("spec.hosts").index(*index), message);
             }
         });

@@ -2,9 +2,7 @@
 
 use super::Build;
 use crate::api::Kind;
-use crate::model::{
-    InboundPort, Port, Protocol, Service, ServicePort, TargetPort, WorkloadInfo,
-};
+use crate::model::{InboundPort, Port, Protocol, Service, ServicePort, TargetPort, WorkloadInfo};
 use crate::object::{Content, Pod};
 use crate::world::{Services, Workloads};
 use crate::yaml::FieldPath;
@@ -39,7 +37,8 @@ impl Build<'_> {
         }
         self.next.world.workloads = Arc::new(Workloads::new(infos.into_values(), &self.last.world.workloads));
         for (key, address, first) in taken {
-            let message = format!("{address} is also the address of Pod {}/{}, which counts", first.namespace, first.instance);
+            let message =
+                format!("{address} is also the address of Pod {}/{}, which counts", first.namespace, first.instance);
             self.remark(&key, Kind::Pod, |assessment| assessment.warn(&FieldPath::of("status.podIP"), message));
         }
     }

@@ -32,8 +32,8 @@ use cache::Cache;
 pub use client::Client;
 use metrics::CatalogMetrics;
 use needs::{Name, Needs};
-pub use refusals::RefusedResource;
 use refusals::Refusals;
+pub use refusals::RefusedResource;
 pub use shares::WantedShare;
 
 /// Changes that a slow stream may be behind before it compares everything.
@@ -52,10 +52,13 @@ pub struct MeshCatalog {
     next_client: AtomicU64,
 }
 
+/// Names that many streams look at.
+type NameList = Arc<[Arc<str>]>;
+
 struct State {
     cache: Cache,
     /// What the services of a namespace are called, by kind; made on first use.
-    visible: HashMap<(Arc<str>, ResourceType), Arc<[Arc<str>]>>,
+    visible: HashMap<(Arc<str>, ResourceType), NameList>,
     /// How many proxies are connected from an address.
     connected: HashMap<IpAddr, usize>,
 }
@@ -138,13 +141,7 @@ impl MeshCatalog {
         names.into_iter().collect()
     }
 
-    fn look_up(
-        &self,
-        state: &mut State,
-        client: &Client,
-        kind: ResourceType,
-        name: &str,
-    ) -> Option<Arc<Resource>> {
+    fn look_up(&self, state: &mut State, client: &Client, kind: ResourceType, name: &str) -> Option<Arc<Resource>> {
         let (resource, made) = state.cache.get(&client.viewer, kind, name);
         if made {
             self.metrics.generated(kind);
@@ -169,11 +166,12 @@ impl State {
         })
     }
 
-    fn visible(&mut self, namespace: &Arc<str>, kind: ResourceType) -> Arc<[Arc<str>]> {
+    fn visible(&mut self, namespace: &Arc<str>, kind: ResourceType) -> NameList {
         let world = self.cache.world();
-        let names = self.visible.entry((namespace.clone(), kind)).or_insert_with(|| {
-            generate::visible_names(world, namespace, kind).into_iter().map(Arc::from).collect()
-        });
+        let names = self
+            .visible
+            .entry((namespace.clone(), kind))
+            .or_insert_with(|| generate::visible_names(world, namespace, kind).into_iter().map(Arc::from).collect());
         names.clone()
     }
 }

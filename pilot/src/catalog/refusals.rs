@@ -30,10 +30,13 @@ pub struct RefusedResource {
     pub sources: Vec<Arc<ObjectRef>>,
 }
 
+/// The refusals of one client by kind and name.
+type OfClient = HashMap<(ResourceType, Arc<str>), RefusedResource>;
+
 /// The refusals that stand.
 #[derive(Debug)]
 pub(super) struct Refusals {
-    by_client: Mutex<HashMap<u64, HashMap<(ResourceType, Arc<str>), RefusedResource>>>,
+    by_client: Mutex<HashMap<u64, OfClient>>,
     changed: watch::Sender<u64>,
 }
 

@@ -186,8 +186,15 @@ fn envoy_gets_everything_that_its_namespace_sees() {
     assert_eq!(
         listeners,
         [
-            "0.0.0.0_443", "0.0.0.0_80", "10.0.5.1_8081", "10.96.0.10_80", "10.96.0.20_7000", "10.96.0.30_9000",
-            "10.96.0.40_9999", "virtualInbound", "virtualOutbound",
+            "0.0.0.0_443",
+            "0.0.0.0_80",
+            "10.0.5.1_8081",
+            "10.96.0.10_80",
+            "10.96.0.20_7000",
+            "10.96.0.30_9000",
+            "10.96.0.40_9999",
+            "virtualInbound",
+            "virtualOutbound",
         ]
     );
     let clusters = wildcard(&catalog, &client, ResourceType::Cluster);

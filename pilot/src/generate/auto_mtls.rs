@@ -38,6 +38,12 @@ pub(super) fn apply(
     }
 }
 
+/// Whether the server's name is known only when a request comes: TLS of the application's side towards a wildcard.
+pub(super) fn names_come_from_requests(service: &Service, policy: &PolicyLevel) -> bool {
+    let originated = policy.tls.as_ref().filter(|tls| matches!(tls.mode, TlsMode::Simple | TlsMode::Mutual));
+    service.host.is_wildcard() && originated.is_some_and(|tls| tls.sni.is_none() && !tls.insecure_skip_verify)
+}
+
 /// What an endpoint's metadata must say to be reached by mesh mTLS.
 pub(super) fn able() -> Struct {
     struct_of([("tlsMode", string_value("istio"))])

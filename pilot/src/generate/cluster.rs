@@ -26,7 +26,7 @@ pub(super) fn generate(view: &View<'_>, name: &ClusterName) -> Option<Cluster> {
     match name {
         ClusterName::Outbound { port, subset, host } => outbound(view, name, *port, subset.as_deref(), host),
         ClusterName::Inbound(port) => inbound(view, name, *port),
-        ClusterName::Passthrough => Some(original_destination(name)),
+        ClusterName::Passthrough => Some(passthrough(name)),
         ClusterName::InboundPassthrough => Some(to_the_workload(original_destination(name))),
         ClusterName::BlackHole => Some(discovered(name, DiscoveryType::Static)),
     }
@@ -70,7 +70,7 @@ fn outbound(view: &View<'_>, name: &ClusterName, port: u16, subset: Option<&str>
         cluster.connect_timeout = duration(limit);
     }
     cluster.metadata = provenance::of_cluster(source, service);
-    upstream_protocol::declared(protocol, &mut cluster);
+    upstream_protocol::declared(protocol, auto_mtls::names_come_from_requests(service, &policy), &mut cluster);
     auto_mtls::apply(view, service, (port, subset, protocol), &policy, &mut cluster);
     Some(cluster)
 }
@@ -112,11 +112,22 @@ fn inbound(view: &View<'_>, name: &ClusterName, port: u16) -> Option<Cluster> {
     let info = view.own_workload()?;
     let declared = info.inbound.iter().find(|inbound| inbound.number == port)?;
     let mut cluster = to_the_workload(original_destination(name));
-    cluster.metadata = provenance::of_services(&declared.services);
+    let source = declared.services.first().and_then(|first| view.service(&first.host)).map(|service| &service.source);
+    if let Some(source) = source {
+        view.shaped_by(source);
+    }
+    cluster.metadata = provenance::of_services(source.map(AsRef::as_ref), &declared.services);
     if !matches!(declared.protocol, Protocol::Tcp | Protocol::Tls) {
         upstream_protocol::as_downstream(&mut cluster);
     }
     Some(cluster)
+}
+
+/// Goes where the client dialled, in the client's own HTTP version where requests lead there.
+fn passthrough(name: &ClusterName) -> Cluster {
+    let mut cluster = original_destination(name);
+    upstream_protocol::as_downstream(&mut cluster);
+    cluster
 }
 
 fn to_the_workload(cluster: Cluster) -> Cluster {

@@ -51,9 +51,9 @@ enum Target<'a> {
 fn addresses<'a>(view: &View<'a>, service: &Service, port: u16, labels: &Labels) -> Vec<Target<'a>> {
     let all = view.endpoints_of(service, port, labels);
     let in_state = |state: EndpointState| -> Vec<Target<'a>> {
-        let wanted = all.iter().filter(|(endpoint, _)| {
-            endpoint.state == state && matches!(endpoint.address, EndpointAddress::Ip(_))
-        });
+        let wanted = all
+            .iter()
+            .filter(|(endpoint, _)| endpoint.state == state && matches!(endpoint.address, EndpointAddress::Ip(_)));
         wanted.map(|(endpoint, number)| Target::Known(endpoint, *number)).collect()
     };
     let ready = in_state(EndpointState::Ready);

@@ -25,14 +25,17 @@ pub(super) fn apply_to_destination(edits: &HeaderEdits, cluster: &mut ClusterWei
 }
 
 fn additions(operations: &HeaderOperations) -> Vec<HeaderValueOption> {
-    let set = operations.set.iter().map(|(name, value)| option(name, value, HeaderAppendAction::OverwriteIfExistsOrAdd));
+    let set =
+        operations.set.iter().map(|(name, value)| option(name, value, HeaderAppendAction::OverwriteIfExistsOrAdd));
     let add = operations.add.iter().map(|(name, value)| option(name, value, HeaderAppendAction::AppendIfExistsOrAdd));
     set.chain(add).collect()
 }
 
 fn option(name: &str, value: &str, action: HeaderAppendAction) -> HeaderValueOption {
+    // Envoy takes `%` for the start of a command.
+    let value = value.replace('%', "%%");
     HeaderValueOption {
-        header: Some(HeaderValue { key: name.to_owned(), value: value.to_owned(), raw_value: Vec::new() }),
+        header: Some(HeaderValue { key: name.to_owned(), value, raw_value: Vec::new() }),
         append_action: action as i32,
         ..HeaderValueOption::default()
     }

@@ -15,7 +15,7 @@ use super::names::{
 };
 use super::view::View;
 use super::wrappers::{address, uint32};
-use super::{detection, mtls, route, tcp_route};
+use super::{detection, mtls, provenance, route, tcp_route};
 use crate::model::{InboundPort, MtlsMode, Protocol};
 
 /// A port number that no policy can name: its mode is that of all other ports.
@@ -37,6 +37,7 @@ pub(super) fn generate(view: &View<'_>) -> Listener {
         address: address(Ipv4Addr::UNSPECIFIED, u32::from(INBOUND_CAPTURE_PORT)),
         traffic_direction: TrafficDirection::Inbound as i32,
         filter_chains: chains,
+        metadata: view.first_source().and_then(|policy| provenance::of(&policy)),
         ..Listener::default()
     };
     detection::apply(filters(&ports), &mut listener);

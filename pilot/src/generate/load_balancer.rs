@@ -18,8 +18,6 @@ pub(super) fn apply(choice: LoadBalancer, cluster: &mut Cluster) {
         LoadBalancer::Passthrough => LbPolicy::ClusterProvided,
     };
     cluster.lb_policy = policy as i32;
-    cluster.common_lb_config = Some(CommonLbConfig {
-        healthy_panic_threshold: Some(Percent { value: 0.0 }),
-        ..CommonLbConfig::default()
-    });
+    cluster.common_lb_config =
+        Some(CommonLbConfig { healthy_panic_threshold: Some(Percent { value: 0.0 }), ..CommonLbConfig::default() });
 }

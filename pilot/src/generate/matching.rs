@@ -26,12 +26,8 @@ pub(super) fn route_match(condition: &HttpMatch) -> RouteMatch {
 
 /// Whether a block that applies takes every request, so that nothing after it can be reached.
 pub(super) fn takes_everything(condition: &HttpMatch) -> bool {
-    let request_only = HttpMatch {
-        port: None,
-        source_labels: Labels::default(),
-        source_namespace: None,
-        ..condition.clone()
-    };
+    let request_only =
+        HttpMatch { port: None, source_labels: Labels::default(), source_namespace: None, ..condition.clone() };
     request_only.is_catch_all()
 }
 

@@ -37,7 +37,8 @@ const CURVES: [&str; 3] = ["X25519MLKEM768", "X25519", "P-256"];
 /// ALPN names by which a mesh peer says that it speaks HTTP inside of mTLS.
 pub(super) const MESH_HTTP_ALPN: [&str; 3] = ["istio-http/1.0", "istio-http/1.1", "istio-h2"];
 /// ALPN names by which a mesh peer says that it speaks mTLS, whatever is inside.
-pub(super) const MESH_ALPN: [&str; 5] = ["istio-peer-exchange", "istio", "istio-http/1.0", "istio-http/1.1", "istio-h2"];
+pub(super) const MESH_ALPN: [&str; 5] =
+    ["istio-peer-exchange", "istio", "istio-http/1.0", "istio-http/1.1", "istio-h2"];
 
 /// Mesh mTLS towards a service. `identities` are the SPIFFE ids that may answer; none known means any of the trust
 /// domain.
@@ -77,6 +78,7 @@ pub(super) fn downstream(http: bool, trust_domain: &str) -> TransportSocket {
 /// TLS that a DestinationRule asks for (SIMPLE and MUTUAL) towards `host`; `names` are the ServiceEntry's own.
 pub(super) fn originate(tls: &ClientTls, host: &str, names: &[String], protocol: Protocol) -> TransportSocket {
     let sni = tls.sni.as_deref().unwrap_or(if host.starts_with('*') { "" } else { host });
+    let verification = verification(tls, if sni.is_empty() { host } else { sni }, names);
     let context = UpstreamTlsContext {
         common_tls_context: Some(CommonTlsContext {
             tls_params: Some(parameters(TlsProtocol::TlSv12)),
@@ -86,7 +88,7 @@ pub(super) fn originate(tls: &ClientTls, host: &str, names: &[String], protocol:
                 Protocol::Http2 | Protocol::Grpc => strings(&["h2"]),
                 Protocol::Tcp | Protocol::Tls | Protocol::Unknown => Vec::new(),
             },
-            validation_context_type: Some(ValidationContextType::ValidationContext(verification(tls, sni, names))),
+            validation_context_type: Some(ValidationContextType::ValidationContext(verification)),
             ..CommonTlsContext::default()
         }),
         sni: sni.to_owned(),
@@ -163,7 +165,9 @@ fn secret(name: &str) -> SdsSecretConfig {
     }
 }
 
-fn verification(tls: &ClientTls, sni: &str, names: &[String]) -> CertificateValidationContext {
+/// The server's certificate must have one of the names that the rule or the service declares, else `host` itself, which
+/// may be a wildcard.
+fn verification(tls: &ClientTls, host: &str, names: &[String]) -> CertificateValidationContext {
     if tls.insecure_skip_verify {
         return CertificateValidationContext {
             trust_chain_verification: TrustChainVerification::AcceptUntrusted as i32,
@@ -175,10 +179,14 @@ fn verification(tls: &ClientTls, sni: &str, names: &[String]) -> CertificateVali
     } else {
         tls.subject_alt_names.iter().map(AsRef::as_ref).collect()
     };
-    let wanted = if declared.is_empty() && !sni.is_empty() { vec![sni] } else { declared };
+    let wanted = match (declared.as_slice(), host.strip_prefix('*')) {
+        ([], Some(suffix)) => vec![san(SanType::Dns, MatchPattern::Suffix(suffix.to_owned()))],
+        ([], None) => vec![exactly(kind_of(host), host)],
+        (declared, _) => declared.iter().map(|name| exactly(kind_of(name), name)).collect(),
+    };
     CertificateValidationContext {
         trusted_ca: Some(file(tls.ca_certificates.as_deref().unwrap_or(SYSTEM_ROOTS))),
-        match_typed_subject_alt_names: wanted.into_iter().map(|name| exactly(kind_of(name), name)).collect(),
+        match_typed_subject_alt_names: wanted,
         ..CertificateValidationContext::default()
     }
 }

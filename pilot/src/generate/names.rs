@@ -208,7 +208,9 @@ mod tests {
 
     #[test]
     fn other_names_are_nobodys() {
-        for name in ["", "10.0.0.1", "10.0.0.1_", "10.0.0.1_080", "10.0.0.1_0", "host_80", "10.0.0.1_99999", "2001:DB8::1_80"] {
+        for name in
+            ["", "10.0.0.1", "10.0.0.1_", "10.0.0.1_080", "10.0.0.1_0", "host_80", "10.0.0.1_99999", "2001:DB8::1_80"]
+        {
             assert_eq!(ListenerName::parse(name), None, "{name}");
         }
         for name in ["", "http", "a:b", "Catalog.shop:80", ":80"] {

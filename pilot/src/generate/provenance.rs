@@ -21,10 +21,11 @@ pub(super) fn of_cluster(source: &ObjectRef, service: &Service) -> Option<Metada
     metadata(struct_of([("config", string_value(source.config_path())), ("services", services)]))
 }
 
-/// The metadata of an inbound cluster: the services that lead to the port.
-pub(super) fn of_services(services: &[ServicePort]) -> Option<Metadata> {
+/// The metadata of an inbound cluster: the services that lead to the port, and the object of the first.
+pub(super) fn of_services(source: Option<&ObjectRef>, services: &[ServicePort]) -> Option<Metadata> {
     let values = services.iter().map(|port| service_value(&port.host, &port.name, &port.namespace));
-    metadata(struct_of([("services", list(values.collect()))]))
+    let config = source.map(|source| ("config", string_value(source.config_path())));
+    metadata(struct_of(config.into_iter().chain([("services", list(values.collect()))])))
 }
 
 fn metadata(fields: Struct) -> Option<Metadata> {
@@ -32,7 +33,8 @@ fn metadata(fields: Struct) -> Option<Metadata> {
 }
 
 fn service_value(host: &Host, name: &str, namespace: &str) -> Value {
-    let fields = [("host", string_value(host.as_str())), ("name", string_value(name)), ("namespace", string_value(namespace))];
+    let fields =
+        [("host", string_value(host.as_str())), ("name", string_value(name)), ("namespace", string_value(namespace))];
     struct_value(struct_of(fields))
 }
 

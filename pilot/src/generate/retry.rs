@@ -24,9 +24,7 @@ pub(super) fn apply(retries: &Retries, action: &mut RouteAction) {
         retry_host_predicate: if retries.ignore_previous_hosts { vec![not_the_same_host()] } else { Vec::new() },
         host_selection_retry_max_attempts: HOST_SELECTION_ATTEMPTS,
         retriable_status_codes: retries.retriable_status_codes.iter().map(|code| u32::from(*code)).collect(),
-        retry_back_off: retries
-            .backoff
-            .map(|base| RetryBackOff { base_interval: duration(base), max_interval: None }),
+        retry_back_off: retries.backoff.map(|base| RetryBackOff { base_interval: duration(base), max_interval: None }),
         ..RetryPolicy::default()
     });
 }

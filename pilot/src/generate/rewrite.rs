@@ -13,10 +13,8 @@ pub(super) fn apply(rewrite: Option<&Rewrite>, action: &mut RouteAction) {
         None => {}
         Some(UriRewrite::Replace(path)) => action.prefix_rewrite = path.to_string(),
         Some(UriRewrite::Regex { pattern, substitution }) => {
-            action.regex_rewrite = Some(RegexMatchAndSubstitute {
-                pattern: Some(regex(pattern)),
-                substitution: substitution.to_string(),
-            });
+            action.regex_rewrite =
+                Some(RegexMatchAndSubstitute { pattern: Some(regex(pattern)), substitution: substitution.to_string() });
         }
     }
 }

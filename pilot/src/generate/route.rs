@@ -11,7 +11,9 @@ use xds::route::{DirectResponseAction, Route, RouteAction, RouteConfiguration, V
 use super::names::{ClusterName, PASSTHROUGH_CLUSTER, RouteName};
 use super::view::View;
 use super::wrappers::{boolean, uint32};
-use super::{cors, direct_response, fault, headers, matching, mirror, provenance, redirect, retry, rewrite, timeout, weights};
+use super::{
+    cors, direct_response, fault, headers, matching, mirror, provenance, redirect, retry, rewrite, timeout, weights,
+};
 use crate::model::{Action, HttpMatch, HttpRule, ObjectRef, Protocol, Retries, Service, WeightedDestination};
 
 /// The status for a host that no registry knows, where unknown destinations are refused.
@@ -23,8 +25,7 @@ pub(super) fn generate(view: &View<'_>, name: &RouteName) -> Option<RouteConfigu
         RouteName::Service(host, port) => {
             let service = view.service(host).filter(|service| takes_requests(service, *port))?;
             let only = virtual_host(view, service, *port, name.to_string(), vec!["*".into()]);
-            let source = only.routes.first().and_then(|route| route.metadata.clone());
-            Some(RouteConfiguration { metadata: source, ..configuration(name, vec![only]) })
+            Some(configuration(name, vec![only]))
         }
         RouteName::HostOnly(port) => {
             let services = view.host_only(*port);
@@ -63,9 +64,12 @@ pub(super) fn straight_to(cluster: String, name: &str) -> Route {
     }
 }
 
+/// Each route says which object it came from; the whole says that of the first.
 fn configuration(name: &RouteName, virtual_hosts: Vec<VirtualHost>) -> RouteConfiguration {
+    let first = virtual_hosts.first().and_then(|host| host.routes.first());
     RouteConfiguration {
         name: name.to_string(),
+        metadata: first.and_then(|route| route.metadata.clone()),
         virtual_hosts,
         validate_clusters: boolean(false),
         max_direct_response_body_size_bytes: uint32(direct_response::MAX_BODY_BYTES),

@@ -52,13 +52,7 @@ pub(super) struct Trace {
 
 impl<'a> View<'a> {
     pub(super) fn new(world: &'a World, viewer: &'a Viewer) -> Self {
-        Self {
-            world,
-            viewer,
-            reads: RefCell::default(),
-            varies: Cell::default(),
-            sources: RefCell::default(),
-        }
+        Self { world, viewer, reads: RefCell::default(), varies: Cell::default(), sources: RefCell::default() }
     }
 
     /// Ends the reading.
@@ -72,6 +66,11 @@ impl<'a> View<'a> {
         if !sources.contains(source) {
             sources.push(source.clone());
         }
+    }
+
+    /// The object noted first.
+    pub(super) fn first_source(&self) -> Option<Arc<ObjectRef>> {
+        self.sources.borrow().first().cloned()
     }
 
     /// Mesh-wide settings, which do not change while Pilot runs.

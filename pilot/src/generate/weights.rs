@@ -24,9 +24,8 @@ pub(super) fn apply(
             ClusterSpecifier::Cluster(view.cluster_of(&only.destination, port).to_string())
         }
         several => {
-            let clusters = with_share(several).map(|(destination, weight)| {
-                cluster_weight(view, destination, weight, port, host_decided)
-            });
+            let clusters = with_share(several)
+                .map(|(destination, weight)| cluster_weight(view, destination, weight, port, host_decided));
             ClusterSpecifier::WeightedClusters(WeightedCluster {
                 clusters: clusters.collect(),
                 ..WeightedCluster::default()
@@ -36,11 +35,7 @@ pub(super) fn apply(
 }
 
 /// The same for connections.
-pub(super) fn connections(
-    view: &View<'_>,
-    destinations: &[WeightedDestination],
-    port: u16,
-) -> tcp::ClusterSpecifier {
+pub(super) fn connections(view: &View<'_>, destinations: &[WeightedDestination], port: u16) -> tcp::ClusterSpecifier {
     let cluster = |destination: &WeightedDestination| view.cluster_of(&destination.destination, port).to_string();
     if let [only] = destinations {
         return tcp::ClusterSpecifier::Cluster(cluster(only));
@@ -54,9 +49,7 @@ pub(super) fn connections(
 }
 
 /// The destinations that get something, with their weights. A single one gets all, whatever its weight.
-pub(crate) fn with_share(
-    destinations: &[WeightedDestination],
-) -> impl Iterator<Item = (&WeightedDestination, u32)> {
+pub(crate) fn with_share(destinations: &[WeightedDestination]) -> impl Iterator<Item = (&WeightedDestination, u32)> {
     let single = destinations.len() == 1;
     destinations
         .iter()

@@ -55,11 +55,6 @@ impl PeerAuthentications {
         self.decide(namespace, labels, port).0
     }
 
-    /// The mode for the whole of a namespace, as far as no selector speaks.
-    pub fn namespace_mode(&self, namespace: &str) -> MtlsMode {
-        self.namespaces.get(namespace).or(self.mesh.as_ref()).map_or(MtlsMode::default(), |(mode, _)| *mode)
-    }
-
     /// The ports with a mode of their own for a workload.
     pub fn ports(&self, namespace: &str, labels: &Labels) -> impl Iterator<Item = u16> {
         self.selecting(namespace, labels).into_iter().flat_map(|policy| policy.ports.keys().copied())

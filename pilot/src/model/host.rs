@@ -98,3 +98,32 @@ impl std::borrow::Borrow<str> for Host {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    fn host(text: &str) -> Host {
+        Host::parse(text).unwrap()
+    }
+
+    #[test]
+    fn names_are_resolved_and_folded() {
+        let resolve = |text| Host::resolve(text, "shop", "cluster.local").unwrap().to_string();
+        assert_eq!(resolve("Catalog"), "catalog.shop.svc.cluster.local");
+        assert_eq!(resolve("API.Example.com."), "api.example.com");
+        assert_eq!(resolve("*"), "*");
+        for text in ["", "a..b", "-a.b", "a b.c", "*a.b", "a.*.b", &"a".repeat(64)] {
+            assert!(Host::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn wildcards_cover_what_is_below_them() {
+        assert!(host("*.a.b").covers(&host("x.a.b")) && host("*.a.b").covers(&host("x.y.a.b")));
+        assert!(host("*").covers(&host("a")) && host("*.a.b").covers(&host("*.x.a.b")));
+        assert!(!host("*.a.b").covers(&host("a.b")) && !host("*.a.b").covers(&host("xa.b")));
+        assert!(!host("x.a.b").covers(&host("*.a.b")));
+    }
+}

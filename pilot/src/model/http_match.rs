@@ -46,12 +46,6 @@ pub enum StringMatch {
 }
 
 impl HttpMatch {
-    /// Whether a client workload gets this match at all; `sourceLabels` and `sourceNamespace` select clients,
-    /// not requests.
-    pub fn for_client(&self, namespace: &str, labels: &Labels) -> bool {
-        self.source_namespace.as_deref().is_none_or(|ns| ns == namespace) && labels.selected_by(&self.source_labels)
-    }
-
     /// Whether every request of every client matches, so that no later rule can be reached.
     pub fn is_catch_all(&self) -> bool {
         let any_path = match &self.uri {

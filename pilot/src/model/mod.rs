@@ -18,20 +18,18 @@ mod workload;
 
 pub use authentication::{MtlsMode, PeerAuthentications, WorkloadMtls};
 pub use destination_rule::{
-    ClientTls, ConnectionPool, DestinationRule, LoadBalancer, PolicyLevel, Subset, TlsMode,
-    TrafficPolicy,
+    ClientTls, ConnectionPool, DestinationRule, LoadBalancer, PolicyLevel, Subset, TlsMode, TrafficPolicy,
 };
 pub use endpoint::{Endpoint, EndpointAddress, EndpointPort, EndpointState};
 pub use export::ExportTo;
 pub use host::{Host, HostError};
 pub use http_match::{HttpMatch, StringMatch};
 pub use http_policy::{
-    Abort, AbortStatus, Cors, Delay, Fault, HeaderEdits, HeaderOperations, Mirror, Percentage,
-    Retries, Rewrite, UriRewrite,
+    Abort, AbortStatus, Cors, Delay, Fault, HeaderEdits, HeaderOperations, Mirror, Percentage, Retries, Rewrite,
+    UriRewrite,
 };
 pub use http_rule::{
-    Action, Destination, DirectResponse, HttpRule, Redirect, RedirectPath, RedirectPort,
-    WeightedDestination,
+    Action, Destination, DirectResponse, HttpRule, Redirect, RedirectPath, RedirectPort, WeightedDestination,
 };
 pub use labels::Labels;
 pub use object::ObjectRef;

@@ -29,14 +29,6 @@ impl ObjectRef {
         let prefix = if self.group.is_empty() { "/api".into() } else { format!("/apis/{}", self.group) };
         format!("{prefix}/v1/namespaces/{}/{}/{}", self.namespace, kebab(&self.kind), self.name)
     }
-
-    /// Reads [`ObjectRef::config_path`] back. None when the text has another shape or an unknown kind.
-    pub fn from_config_path(path: &str) -> Option<Self> {
-        let rest = path.strip_prefix("/apis/").or_else(|| path.strip_prefix("/api/").map(|_| &path[4..]))?;
-        let parts: Vec<&str> = rest.split('/').collect();
-        let [group, _version, "namespaces", namespace, kind, name] = parts.as_slice() else { return None };
-        Some(Self::new(group, &pascal(kind), namespace, name))
-    }
 }
 
 /// `VirtualService` → `virtual-service`.
@@ -51,21 +43,25 @@ fn kebab(kind: &str) -> String {
     text
 }
 
-/// `virtual-service` → `VirtualService`.
-fn pascal(kind: &str) -> String {
-    kind.split('-')
-        .map(|word| {
-            let mut chars = word.chars();
-            chars.next().map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + chars.as_str())
-        })
-        .collect()
-}
-
 impl fmt::Display for ObjectRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.namespace.is_empty() {
             return write!(f, "{} {}", self.kind, self.name);
         }
         write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_are_named_as_istio_and_people_name_them() {
+        let object = ObjectRef::new("networking.istio.io", "VirtualService", "shop", "catalog");
+        assert_eq!(object.config_path(), "/apis/networking.istio.io/v1/namespaces/shop/virtual-service/catalog");
+        assert_eq!(object.to_string(), "VirtualService shop/catalog");
+        assert_eq!(ObjectRef::new("", "Pod", "a", "b").config_path(), "/api/v1/namespaces/a/pod/b");
+        assert_eq!(ObjectRef::new("", "Namespace", "", "shop").to_string(), "Namespace shop");
     }
 }

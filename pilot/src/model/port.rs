@@ -52,11 +52,6 @@ impl Protocol {
         matches!(self, Self::Http2 | Self::Grpc)
     }
 
-    /// Whether the first bytes must decide.
-    pub fn is_unknown(self) -> bool {
-        self == Self::Unknown
-    }
-
     /// The protocol that a port declares: `appProtocol`, then the prefix of the port's name before the first
     /// `-`, then well-known server-first port numbers. None for UDP and SCTP, which the mesh does not carry.
     pub fn declared(transport: &str, app_protocol: Option<&str>, name: &str, number: u16) -> Option<Self> {
@@ -96,5 +91,37 @@ impl Protocol {
     /// Ports whose server speaks first are never sniffed: SMTP, DNS, MySQL, MongoDB.
     fn undeclared(number: u16) -> Self {
         if matches!(number, 25 | 53 | 3306 | 27017) { Self::Tcp } else { Self::Unknown }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn app_protocol_then_name_then_number_declare() {
+        use Protocol::{Grpc, Http, Http2, Tcp, Tls, Unknown};
+        for (app, name, number, expected) in [
+            (None, "http", 80, Http),
+            (None, "HTTP-web", 80, Http),
+            (None, "http2-x", 80, Http2),
+            (None, "grpc", 80, Grpc),
+            (None, "grpc-web", 80, Grpc),
+            (None, "https", 443, Tls),
+            (None, "mongo-x", 1, Tcp),
+            (None, "web", 80, Unknown),
+            (None, "httpx", 80, Unknown),
+            (None, "", 3306, Tcp),
+            (None, "http", 3306, Http),
+            (Some("kubernetes.io/h2c"), "http", 80, Http2),
+            (Some("kubernetes.io/ws"), "", 80, Http),
+            (Some("kubernetes.io/wss"), "", 80, Tls),
+            (Some("HTTP"), "tcp", 80, Http),
+            (Some("acme.com/own"), "http", 80, Unknown),
+        ] {
+            assert_eq!(Protocol::declared("TCP", app, name, number), Some(expected), "{app:?} {name} {number}");
+        }
+        assert_eq!(Protocol::declared("UDP", None, "http", 80), None);
+        assert_eq!(Protocol::declared("", None, "udp-dns", 53), None);
     }
 }

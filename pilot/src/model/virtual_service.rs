@@ -55,10 +55,3 @@ pub struct L4Match {
     /// Only clients of this namespace get the rule.
     pub source_namespace: Option<Arc<str>>,
 }
-
-impl L4Match {
-    /// Whether a client workload gets this match at all.
-    pub fn for_client(&self, namespace: &str, labels: &Labels) -> bool {
-        self.source_namespace.as_deref().is_none_or(|ns| ns == namespace) && labels.selected_by(&self.source_labels)
-    }
-}

@@ -26,7 +26,10 @@ pub struct Directory {
     root: PathBuf,
     registry: Registry,
     watch: Watch,
+    /// Why the directory itself cannot be read at present.
     trouble: Option<String>,
+    /// Some directory below could not be read last time.
+    unreadable: bool,
 }
 
 /// Ends the reading of a directory when it is dropped.
@@ -38,7 +41,7 @@ impl Directory {
     /// Reads the directory for the first time. Fails only when the directory itself cannot be read.
     pub fn open(root: PathBuf, settings: Settings) -> io::Result<(Self, Reload, Running)> {
         let (watch, stopper) = Watch::new();
-        let mut directory = Self { root, registry: Registry::new(settings), watch, trouble: None };
+        let mut directory = Self { root, registry: Registry::new(settings), watch, trouble: None, unreadable: false };
         // Watching starts before reading, so that no change falls in between.
         directory.watch.set(&[directory.root.canonicalize()?].into());
         let found = scan(&directory.root, &directory.registry.stamps())?;
@@ -49,7 +52,13 @@ impl Directory {
     /// Calls `publish` from a thread of its own after every look at the files, until `Running` is dropped.
     pub fn run(mut self, mut publish: impl FnMut(Reload) + Send + 'static) -> io::Result<()> {
         let thread = thread::Builder::new().name("config".into());
-        thread.spawn(move || while let Some(reload) = self.next() { publish(reload) }).map(drop)
+        thread
+            .spawn(move || {
+                while let Some(reload) = self.next() {
+                    publish(reload)
+                }
+            })
+            .map(drop)
     }
 
     /// Waits for a change and reads; None at the end.
@@ -59,6 +68,9 @@ impl Directory {
                 return None;
             }
             match self.look()? {
+                Ok(found) if self.registry.is_unchanged(&found) && !self.unreadable => {
+                    self.watch.set(&found.directories)
+                }
                 Ok(found) => {
                     self.trouble = None;
                     return Some(self.take(found));
@@ -91,6 +103,7 @@ impl Directory {
             message: format!("cannot be read: {error}; what was read below it before stays in force"),
         });
         let unreadable: Vec<_> = unreadable.collect();
+        self.unreadable = !unreadable.is_empty();
         self.registry.apply(found);
         let (candidates, mut problems) = self.registry.candidates();
         problems.extend(unreadable);

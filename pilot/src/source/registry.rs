@@ -89,6 +89,13 @@ impl Registry {
         known.collect()
     }
 
+    /// Whether `found` is what was taken over last, as most looks at the files find.
+    pub(super) fn is_unchanged(&self, found: &Found) -> bool {
+        found.unreadable.is_empty()
+            && found.files.len() == self.files.len()
+            && found.files.values().all(|content| matches!(content, Content::Same))
+    }
+
     /// Whether taking over `found` would remove objects. A file that is being replaced or written looks so for
     /// a moment.
     pub(super) fn would_lose(&self, found: &Found) -> bool {
@@ -112,7 +119,8 @@ impl Registry {
                 Content::Same => old,
                 Content::Text(text, stamp) => self.read(&name, &text, stamp, old),
                 Content::Failed(error) => {
-                    let problem = FileProblem { file: name.clone(), line: 0, message: format!("cannot be read: {error}") };
+                    let problem =
+                        FileProblem { file: name.clone(), line: 0, message: format!("cannot be read: {error}") };
                     File { stamp: None, objects: old.objects, problems: vec![problem] }
                 }
             };
@@ -127,7 +135,8 @@ impl Registry {
         let mut file = File { stamp: Some(stamp), ..File::default() };
         for document in split(text) {
             let parsed = self.document(document.text);
-            let placed = |object: &Arc<_>| Placed { object: Arc::clone(object), file: name.clone(), line: document.line };
+            let placed =
+                |object: &Arc<_>| Placed { object: Arc::clone(object), file: name.clone(), line: document.line };
             file.objects.extend(parsed.objects.iter().map(placed));
             file.problems.extend(parsed.broken.iter().map(|broken| {
                 let line = document.line.saturating_add(broken.line).saturating_sub(1);
@@ -163,8 +172,13 @@ impl Registry {
         for placed in self.files.values().flat_map(|file| &file.objects) {
             if let Err(first) = candidates.insert(placed.clone()) {
                 let (reference, line) = (&placed.object.reference, first.line_of(&Default::default()));
-                let message = format!("{reference} is defined before in {}:{line}, which stays in force; remove one", first.file);
-                problems.push(FileProblem { file: placed.file.clone(), line: placed.line_of(&Default::default()), message });
+                let message =
+                    format!("{reference} is defined before in {}:{line}, which stays in force; remove one", first.file);
+                problems.push(FileProblem {
+                    file: placed.file.clone(),
+                    line: placed.line_of(&Default::default()),
+                    message,
+                });
             }
         }
         problems.sort();
@@ -173,9 +187,10 @@ impl Registry {
 }
 
 fn below_unreadable(name: &str, found: &Found) -> bool {
-    found.unreadable.iter().any(|(path, _)| {
-        name.strip_prefix(path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    })
+    found
+        .unreadable
+        .iter()
+        .any(|(path, _)| name.strip_prefix(path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
 
 /// 128 bits of the text; equal hashes mean equal texts.

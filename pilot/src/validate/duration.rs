@@ -23,12 +23,7 @@ impl Check<'_> {
     }
 
     /// The same for a field that may be absent.
-    pub(super) fn duration_if(
-        &mut self,
-        at: &FieldPath,
-        text: Option<&str>,
-        zero_allowed: bool,
-    ) -> Option<Duration> {
+    pub(super) fn duration_if(&mut self, at: &FieldPath, text: Option<&str>, zero_allowed: bool) -> Option<Duration> {
         self.duration(at, text?, zero_allowed)
     }
 }
@@ -68,7 +63,8 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_go_reads_them() {
-        for (text, millis) in [("5s", 5000), ("1.5s", 1500), ("250ms", 250), ("1h2m3s", 3_723_000), ("0s", 0), ("0", 0)] {
+        for (text, millis) in [("5s", 5000), ("1.5s", 1500), ("250ms", 250), ("1h2m3s", 3_723_000), ("0s", 0), ("0", 0)]
+        {
             assert_eq!(parse(text), Some(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "5", "-1s", "s", "1 s", "1d", "1s5", "99999999h", "1..5s", "inf"] {

@@ -3,8 +3,7 @@
 use super::Check;
 use crate::api::{DestinationSpec, DirectResponseSpec, HttpRouteSpec, RedirectSpec};
 use crate::model::{
-    Action, Destination, DirectResponse, HeaderEdits, Host, Redirect, RedirectPath, RedirectPort,
-    WeightedDestination,
+    Action, Destination, DirectResponse, HeaderEdits, Host, Redirect, RedirectPath, RedirectPort, WeightedDestination,
 };
 use crate::yaml::FieldPath;
 use std::sync::Arc;
@@ -120,7 +119,7 @@ impl Check<'_> {
         let path = match (text(&spec.uri), text(&spec.prefix_rewrite)) {
             (Some(_), Some(_)) => {
                 self.problems.error(at, "sets both uri and prefixRewrite; keep one");
-                None
+                return None;
             }
             (Some(uri), None) => Some(RedirectPath::Full(uri)),
             (None, Some(prefix)) => Some(RedirectPath::Prefix(prefix)),

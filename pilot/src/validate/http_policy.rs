@@ -1,27 +1,50 @@
 //! What an HTTP rule does besides routing: rewrite, retries, faults, mirrors, CORS.
 
 use super::Check;
-use crate::api::{
-    AbortSpec, CorsPolicySpec, DelaySpec, FaultSpec, HttpRouteSpec, PercentSpec, RetrySpec, RewriteSpec,
-};
-use crate::model::{
-    Abort, AbortStatus, Cors, Delay, Fault, Mirror, Percentage, Retries, Rewrite, UriRewrite,
-};
+use crate::api::{AbortSpec, CorsPolicySpec, DelaySpec, FaultSpec, HttpRouteSpec, PercentSpec, RetrySpec, RewriteSpec};
+use crate::model::{Abort, AbortStatus, Cors, Delay, Fault, Mirror, Percentage, Retries, Rewrite, UriRewrite};
 use crate::yaml::{FieldPath, nearest};
 use std::sync::Arc;
 
 /// Conditions of `retryOn` that Envoy knows (x-envoy-retry-on and x-envoy-retry-grpc-on).
 const RETRY_ON: &[&str] = &[
-    "5xx", "gateway-error", "reset", "reset-before-request", "connect-failure", "envoy-ratelimited",
-    "retriable-4xx", "refused-stream", "retriable-status-codes", "retriable-headers", "http3-post-connect-failure",
-    "cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable",
+    "5xx",
+    "gateway-error",
+    "reset",
+    "reset-before-request",
+    "connect-failure",
+    "envoy-ratelimited",
+    "retriable-4xx",
+    "refused-stream",
+    "retriable-status-codes",
+    "retriable-headers",
+    "http3-post-connect-failure",
+    "cancelled",
+    "deadline-exceeded",
+    "internal",
+    "resource-exhausted",
+    "unavailable",
 ];
 
 /// gRPC status names by code (grpc/grpc doc/statuscodes.md).
 const GRPC_STATUS: &[&str] = &[
-    "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
-    "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
-    "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
 ];
 
 impl Check<'_> {
@@ -30,7 +53,7 @@ impl Check<'_> {
         let uri = match (&spec.uri, &spec.uri_regex_rewrite) {
             (Some(_), Some(_)) => {
                 self.problems.error(at, "sets both uri and uriRegexRewrite; keep one");
-                None
+                return None;
             }
             (Some(uri), None) => Some(UriRewrite::Replace(uri.as_str().into())),
             (None, Some(regex)) => {
@@ -139,7 +162,8 @@ impl Check<'_> {
     }
 
     fn grpc_status(&mut self, at: &FieldPath, name: &str) -> Option<AbortStatus> {
-        let codes: Vec<_> = (0u32..).zip(GRPC_STATUS).map(|(code, name)| (*name, Some(AbortStatus::Grpc(code)))).collect();
+        let codes: Vec<_> =
+            (0u32..).zip(GRPC_STATUS).map(|(code, name)| (*name, Some(AbortStatus::Grpc(code)))).collect();
         self.one_of(at, Some(name), &codes, None)
     }
 
@@ -159,7 +183,9 @@ impl Check<'_> {
                 (None, None) => Some(Percentage::FULL),
             };
             let destination = self.destination(&at.key("mirror"), target);
-            mirrors.extend(destination.zip(percentage).map(|(destination, percentage)| Mirror { destination, percentage }));
+            mirrors.extend(
+                destination.zip(percentage).map(|(destination, percentage)| Mirror { destination, percentage }),
+            );
         }
         for (index, mirror) in spec.mirrors.iter().enumerate() {
             let at = at.key("mirrors").index(index);
@@ -172,7 +198,9 @@ impl Check<'_> {
                 Some(spec) => self.percentage(&at.key("percentage"), spec),
                 None => Some(Percentage::FULL),
             };
-            mirrors.extend(destination.zip(percentage).map(|(destination, percentage)| Mirror { destination, percentage }));
+            mirrors.extend(
+                destination.zip(percentage).map(|(destination, percentage)| Mirror { destination, percentage }),
+            );
         }
         mirrors.retain(|mirror| mirror.percentage > Percentage(0));
         mirrors

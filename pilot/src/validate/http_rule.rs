@@ -12,8 +12,7 @@ impl Check<'_> {
     pub(super) fn http_rule(&mut self, at: &FieldPath, spec: &HttpRouteSpec) -> Option<HttpRule> {
         let match_at = at.key("match");
         let listed = spec.matches.iter().enumerate();
-        let matches: Vec<_> =
-            listed.filter_map(|(i, block)| self.http_match(&match_at.index(i), block)).collect();
+        let matches: Vec<_> = listed.filter_map(|(i, block)| self.http_match(&match_at.index(i), block)).collect();
         let action = self.action(at, spec);
         if !matches!(action, None | Some(Action::Route(_))) {
             self.only_with_route(at, spec);

@@ -42,7 +42,12 @@ impl Check<'_> {
         }
         let mut list = Vec::new();
         for (index, entry) in route.iter().enumerate() {
-            list.push(self.weighted(&at.index(index), entry.destination.as_ref(), entry.weight, HeaderEdits::default()));
+            list.push(self.weighted(
+                &at.index(index),
+                entry.destination.as_ref(),
+                entry.weight,
+                HeaderEdits::default(),
+            ));
         }
         self.shares(&at, list)
     }

@@ -25,7 +25,9 @@ impl Check<'_> {
             (Some(text), None, None) => Some(StringMatch::Exact(text.as_str().into())),
             (None, Some(text), None) => Some(StringMatch::Prefix(text.as_str().into())),
             (None, None, Some(text)) if text == "*" && presence_allowed => Some(StringMatch::Present),
-            (None, None, Some(text)) => self.regex(&at.key("regex"), text).map(|()| StringMatch::Regex(text.as_str().into())),
+            (None, None, Some(text)) => {
+                self.regex(&at.key("regex"), text).map(|()| StringMatch::Regex(text.as_str().into()))
+            }
             (None, None, None) if presence_allowed => Some(StringMatch::Present),
             (None, None, None) => {
                 self.problems.error(at, "is empty; set one of exact, prefix and regex");

@@ -21,7 +21,6 @@ mod service_entry;
 mod traffic_policy;
 mod virtual_service;
 
-
 use crate::api::{Istio, Kind};
 use crate::model::ObjectRef;
 use crate::object::{Content, Object};

@@ -19,8 +19,7 @@ const TEMPLATE_HASH: &str = "pod-template-hash";
 
 /// Istio's label rules (the injection template sets the first of each list).
 const CANONICAL_NAME: &[&str] = &["service.istio.io/canonical-name", "app.kubernetes.io/name", "app"];
-const CANONICAL_REVISION: &[&str] =
-    &["service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"];
+const CANONICAL_REVISION: &[&str] = &["service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"];
 
 pub(super) fn check(object: &Object, check: &mut Check<'_>) -> Option<Content> {
     let spec = object.spec.clone().unwrap_or_default();

@@ -59,10 +59,13 @@ impl Check<'_> {
         let ips_at = at.key("clusterIPs");
         let mut fields: Vec<_> = listed.iter().enumerate().map(|(i, text)| (ips_at.index(i), text)).collect();
         if fields.is_empty() {
-            fields.extend(spec.cluster_ip.as_ref().filter(|text| !text.is_empty()).map(|text| (at.key("clusterIP"), text)));
+            fields.extend(
+                spec.cluster_ip.as_ref().filter(|text| !text.is_empty()).map(|text| (at.key("clusterIP"), text)),
+            );
         }
         if fields.is_empty() {
-            let message = "is missing: no API server assigns one here; write an address, or None for a headless service";
+            let message =
+                "is missing: no API server assigns one here; write an address, or None for a headless service";
             self.problems.error(&at.key("clusterIP"), message);
         }
         fields.into_iter().filter_map(|(at, text)| self.address(&at, text)).collect()

@@ -107,7 +107,8 @@ impl Check<'_> {
             let at = at.index(index);
             let Some(host) = self.problems.ok(&at, Host::parse(text)) else { continue };
             if host.as_str() == "*" {
-                self.problems.error(&at, "\"*\" would take every host of the mesh; name the domain, as in \"*.example.com\"");
+                self.problems
+                    .error(&at, "\"*\" would take every host of the mesh; name the domain, as in \"*.example.com\"");
             } else if is_local_name(host.as_str()) {
                 self.problems.error(&at, format!("\"{host}\" is the proxy's own host; name the destination"));
             } else if host.is_wildcard() && dns && spec.endpoints.is_empty() {
@@ -171,10 +172,12 @@ impl Check<'_> {
         ports: &[Port],
     ) -> Vec<Endpoint> {
         if spec.endpoints.len() > MAX_ENDPOINTS {
-            self.problems.error(at, format!("has {} endpoints; at most {MAX_ENDPOINTS} are allowed", spec.endpoints.len()));
+            self.problems
+                .error(at, format!("has {} endpoints; at most {MAX_ENDPOINTS} are allowed", spec.endpoints.len()));
         }
         if resolution == Resolution::None && !spec.endpoints.is_empty() {
-            self.problems.error(at, "does not go with resolution NONE, which keeps the client's address; use STATIC or DNS");
+            self.problems
+                .error(at, "does not go with resolution NONE, which keeps the client's address; use STATIC or DNS");
         }
         let listed = spec.endpoints.iter().enumerate();
         listed.filter_map(|(i, entry)| self.entry_endpoint(&at.index(i), entry, resolution, ports)).collect()

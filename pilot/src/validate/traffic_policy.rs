@@ -1,9 +1,7 @@
 //! `trafficPolicy` of a DestinationRule or a subset.
 
 use super::Check;
-use crate::api::{
-    ClientTlsSettings, ConnectionPoolSettings, LoadBalancerSettings, PortPolicy, TrafficPolicySpec,
-};
+use crate::api::{ClientTlsSettings, ConnectionPoolSettings, LoadBalancerSettings, PortPolicy, TrafficPolicySpec};
 use crate::model::{ClientTls, ConnectionPool, LoadBalancer, PolicyLevel, TlsMode, TrafficPolicy};
 use crate::yaml::FieldPath;
 use std::collections::BTreeMap;

@@ -67,7 +67,8 @@ impl Check<'_> {
         let catches_all = |rule: &Option<HttpRule>| rule.as_ref().is_some_and(HttpRule::is_catch_all);
         let Some(first) = rules.iter().position(catches_all) else { return };
         for index in first + 1..rules.len() {
-            let message = format!("is never reached: spec.http[{first}] matches every request; put it before that rule");
+            let message =
+                format!("is never reached: spec.http[{first}] matches every request; put it before that rule");
             self.problems.warning(&at.index(index), message);
         }
     }

@@ -32,9 +32,8 @@ impl DestinationRules {
 
     /// For a client in the root namespace only the rules for that namespace alone come first.
     fn private(&self, root: &str, host: &Host) -> Option<&Arc<DestinationRule>> {
-        let only_root = |export: &ExportTo| {
-            matches!(export, ExportTo::Namespaces(set) if set.len() == 1 && set.contains(root))
-        };
+        let only_root =
+            |export: &ExportTo| matches!(export, ExportTo::Namespaces(set) if set.len() == 1 && set.contains(root));
         let rules = self.by_namespace.get(root)?;
         rules.covering(host).find_map(|list| list.iter().find(|rule| only_root(&rule.export_to)))
     }

@@ -48,11 +48,6 @@ impl Services {
         choose(self.by_address.get(&address)?, namespace, |service| service.port(port).is_some())
     }
 
-    /// Every service with this address.
-    pub fn of_address(&self, address: IpAddr) -> &[Arc<Service>] {
-        self.by_address.get(&address).map_or(&[], Vec::as_slice)
-    }
-
     /// All addresses with their services.
     pub fn addresses(&self) -> impl Iterator<Item = (IpAddr, &[Arc<Service>])> {
         self.by_address.iter().map(|(address, services)| (*address, services.as_slice()))
@@ -89,12 +84,18 @@ impl Services {
         }
         let name = host.as_str();
         let mut dots = name.match_indices('.');
-        self.by_host.contains_key(host) || dots.any(|(at, _)| self.by_host.contains_key(format!("*{}", &name[at..]).as_str()))
+        self.by_host.contains_key(host)
+            || dots.any(|(at, _)| self.by_host.contains_key(format!("*{}", &name[at..]).as_str()))
     }
 
     /// All services with their hosts in order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Service>> {
         self.by_host.values().flatten()
+    }
+
+    /// The host with this text, when a service has it.
+    pub fn host(&self, text: &str) -> Option<&Host> {
+        self.by_host.get_key_value(text).map(|(host, _)| host)
     }
 
     /// All hosts in order.

@@ -25,7 +25,7 @@ pub fn parse(text: &str) -> Result<Vec<Node>, SyntaxError> {
     let mut parser = Parser::new_from_str(text);
     let mut tree = Tree::default();
     let mut documents = Vec::new();
-    while let Some((event, span)) = next(&mut parser)? {
+    while let Some((event, span)) = next(&mut parser).map_err(|error| within(text, error))? {
         if let Event::DocumentEnd = event {
             tree.anchors.clear();
             tree.nodes = 0;
@@ -42,6 +42,12 @@ fn next<'a>(parser: &mut Parser<'a, StrInput<'a>>) -> Result<Option<(Event<'a>, 
         line: line(error.marker().line()),
         message: format!("is not YAML: {}", error.info()),
     })
+}
+
+/// What is missing at the end is reported on the last line, not behind it.
+fn within(text: &str, error: SyntaxError) -> SyntaxError {
+    let last = line(text.lines().count());
+    SyntaxError { line: error.line.min(last), ..error }
 }
 
 fn line(number: usize) -> u32 {
@@ -224,7 +230,7 @@ mod tests {
             bomb += &format!("a{i}: &a{i} [{uses}]\n");
         }
         assert!(parse(&bomb).unwrap_err().message.contains("more than 200000 values"));
-        let deep = "[".repeat(1000) + &"]".repeat(1000);
+        let deep = "[".repeat(100) + &"]".repeat(100);
         assert!(parse(&deep).unwrap_err().message.contains("nested deeper"));
     }
 

@@ -4,17 +4,25 @@ use crate::fixture::{each_gives, findings_of};
 
 #[test]
 fn services() {
-    let service = |spec: &str| format!("apiVersion: v1\nkind: Service\nmetadata: {{name: x, namespace: shop}}\nspec:\n{spec}");
+    let service =
+        |spec: &str| format!("apiVersion: v1\nkind: Service\nmetadata: {{name: x, namespace: shop}}\nspec:\n{spec}");
     for (spec, expected) in [
         (
             "  ports: [{port: 80}]\n",
-            &["x.yaml:4: spec.clusterIP: is missing: no API server assigns one here; write an address, or None for a headless service"][..],
+            &[
+                "x.yaml:4: spec.clusterIP: is missing: no API server assigns one here; write an address, or None for a headless service",
+            ][..],
         ),
         (
             "  clusterIP: 127.0.0.1\n  ports: [{port: 80}]\n",
-            &["x.yaml:5: spec.clusterIP: 127.0.0.1 is a loopback address, which would lead into the proxy's own pod or node; use the address of the destination"],
+            &[
+                "x.yaml:5: spec.clusterIP: 127.0.0.1 is a loopback address, which would lead into the proxy's own pod or node; use the address of the destination",
+            ],
         ),
-        ("  clusterIP: 10.0.0.256\n  ports: [{port: 80}]\n", &["x.yaml:5: spec.clusterIP: \"10.0.0.256\" is not an IP address"]),
+        (
+            "  clusterIP: 10.0.0.256\n  ports: [{port: 80}]\n",
+            &["x.yaml:5: spec.clusterIP: \"10.0.0.256\" is not an IP address"],
+        ),
         ("  clusterIP: 10.0.0.2\n", &["x.yaml:4: spec.ports: is missing; list the ports that clients use"]),
         (
             "  clusterIP: 10.0.0.2\n  ports:\n  - port: 80\n  - {name: b, port: 0}\n",
@@ -45,13 +53,20 @@ fn services() {
         ),
         (
             "  type: ExternalName\n  externalName: example.com\n",
-            &["x.yaml:5: spec.type: ExternalName is not supported yet: sidecars treat its name as unknown; use a ServiceEntry"],
+            &[
+                "x.yaml:5: spec.type: ExternalName is not supported yet: sidecars treat its name as unknown; use a ServiceEntry",
+            ],
         ),
         (
             "  clusterIP: 10.96.1.20\n  ports: [{port: 80}]\n",
-            &["x.yaml:5: spec.clusterIP: 10.96.1.20 port 80 also belongs to Service shop/catalog, which gets the requests"],
+            &[
+                "x.yaml:5: spec.clusterIP: 10.96.1.20 port 80 also belongs to Service shop/catalog, which gets the requests",
+            ],
         ),
-        ("  clusterIP: None\n  ports: [{port: 80}, {name: dns, port: 53, protocol: UDP}]\n", &["x.yaml:6: spec.ports[0].name: is missing; a service with several ports must name each"]),
+        (
+            "  clusterIP: None\n  ports: [{port: 80}, {name: dns, port: 53, protocol: UDP}]\n",
+            &["x.yaml:6: spec.ports[0].name: is missing; a service with several ports must name each"],
+        ),
     ] {
         assert_eq!(findings_of(&service(spec)), *expected, "of\n{spec}");
     }
@@ -62,11 +77,15 @@ fn endpoint_slices() {
     each_gives(&[
         (
             "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: x, namespace: shop}\naddressType: IPv4\nendpoints: []\n",
-            &["x.yaml:3: metadata.labels[kubernetes.io/service-name]: is missing; it names the service whose endpoints these are"],
+            &[
+                "x.yaml:3: metadata.labels[kubernetes.io/service-name]: is missing; it names the service whose endpoints these are",
+            ],
         ),
         (
             "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata:\n  name: x\n  namespace: shop\n  labels:\n    kubernetes.io/service-name: catlog\naddressType: IPv4\nendpoints: []\n",
-            &["x.yaml:7: metadata.labels[kubernetes.io/service-name]: no Service \"catlog\" in this namespace; nothing leads to these endpoints"],
+            &[
+                "x.yaml:7: metadata.labels[kubernetes.io/service-name]: no Service \"catlog\" in this namespace; nothing leads to these endpoints",
+            ],
         ),
         (
             "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: x, namespace: shop, labels: {kubernetes.io/service-name: reviews}}\naddressType: FQDN\nports:\n- {name: htp, port: 80}\nendpoints:\n- addresses: [169.254.169.254]\n",

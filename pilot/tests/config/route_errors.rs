@@ -33,27 +33,45 @@ fn destinations_must_exist() {
     rules_give(&[
         (
             "route:\n- destination: {host: catalog, subset: v1}\n  weight: 90\n- destination:\n    host: catalog\n    subset: v3\n  weight: 10",
-            &["x.yaml:12: spec.http[0].route[1].destination.subset: no subset \"v3\" of catalog.shop.svc.cluster.local in any DestinationRule; it has \"v1\", \"v2\""],
+            &[
+                "x.yaml:12: spec.http[0].route[1].destination.subset: no subset \"v3\" of catalog.shop.svc.cluster.local in any DestinationRule; it has \"v1\", \"v2\"",
+            ],
         ),
         (
             "route: [{destination: {host: catlog}}]",
-            &["x.yaml:7: spec.http[0].route[0].destination.host: no service \"catlog.shop.svc.cluster.local\"; did you mean \"catalog.shop.svc.cluster.local\"?"],
+            &[
+                "x.yaml:7: spec.http[0].route[0].destination.host: no service \"catlog.shop.svc.cluster.local\"; did you mean \"catalog.shop.svc.cluster.local\"?",
+            ],
+        ),
+        (
+            "route: [{destination: {host: catalog.shop}}]",
+            &[
+                "x.yaml:7: spec.http[0].route[0].destination.host: no service \"catalog.shop\"; did you mean \"catalog.shop.svc.cluster.local\"?",
+            ],
         ),
         (
             "route: [{destination: {host: payments.bank.svc.cluster.local}}]",
-            &["x.yaml:7: spec.http[0].route[0].destination.host: no service \"payments.bank.svc.cluster.local\"; add its Service or ServiceEntry, or correct the name"],
+            &[
+                "x.yaml:7: spec.http[0].route[0].destination.host: no service \"payments.bank.svc.cluster.local\"; add its Service or ServiceEntry, or correct the name",
+            ],
         ),
         (
             "route:\n- destination:\n    host: catalog\n    port:\n      number: 8080",
-            &["x.yaml:11: spec.http[0].route[0].destination.port.number: catalog.shop.svc.cluster.local has no port 8080; it has 80, 9000"],
+            &[
+                "x.yaml:11: spec.http[0].route[0].destination.port.number: catalog.shop.svc.cluster.local has no port 8080; it has 80, 9000",
+            ],
         ),
         (
             "route: [{destination: {host: reviews, subset: v1}}]",
-            &["x.yaml:7: spec.http[0].route[0].destination.subset: no subset \"v1\" of reviews.shop.svc.cluster.local in any DestinationRule; it has none"],
+            &[
+                "x.yaml:7: spec.http[0].route[0].destination.subset: no subset \"v1\" of reviews.shop.svc.cluster.local in any DestinationRule; it has none",
+            ],
         ),
         (
             "route: [{destination: {host: catalog}}]\nmirror: {host: catalog, subset: v9}",
-            &["x.yaml:8: spec.http[0].mirror.subset: no subset \"v9\" of catalog.shop.svc.cluster.local in any DestinationRule; it has \"v1\", \"v2\""],
+            &[
+                "x.yaml:8: spec.http[0].mirror.subset: no subset \"v9\" of catalog.shop.svc.cluster.local in any DestinationRule; it has \"v1\", \"v2\"",
+            ],
         ),
         (
             "route: [{destination: {host: \"*.shop.svc.cluster.local\"}}]",
@@ -114,19 +132,18 @@ fn a_rule_does_one_thing() {
             "redirect: {authority: a.b, redirectCode: 304}",
             &["x.yaml:7: spec.http[0].redirect.redirectCode: 304 is not a redirect; use 301, 302, 303, 307 or 308"],
         ),
-        (
-            "redirect: {scheme: ftp}",
-            &["x.yaml:7: spec.http[0].redirect.scheme: \"ftp\" is none; use http or https"],
-        ),
+        ("redirect: {scheme: ftp}", &["x.yaml:7: spec.http[0].redirect.scheme: \"ftp\" is none; use http or https"]),
         (
             "redirect: {}",
-            &["x.yaml:7: spec.http[0].redirect: leads to where the request came from; set uri, authority, scheme or port"],
+            &[
+                "x.yaml:7: spec.http[0].redirect: leads to where the request came from; set uri, authority, scheme or port",
+            ],
         ),
         (
             "redirect: {derivePort: FROM_REQUEST}",
             &[
-                "x.yaml:7: spec.http[0].redirect: leads to where the request came from; set uri, authority, scheme or port",
                 "x.yaml:7: spec.http[0].redirect.derivePort: \"FROM_REQUEST\" is none of its values; use FROM_PROTOCOL_DEFAULT, FROM_REQUEST_PORT",
+                "x.yaml:7: spec.http[0].redirect: leads to where the request came from; set uri, authority, scheme or port",
             ],
         ),
         ("directResponse: {body: {string: hi}}", &["x.yaml:7: spec.http[0].directResponse: needs a status"]),
@@ -145,10 +162,7 @@ fn a_rule_does_one_thing() {
 #[test]
 fn matches_are_checked() {
     routed_give(&[
-        (
-            "match: [{uri: {}}]",
-            &["x.yaml:8: spec.http[0].match[0].uri: is empty; set one of exact, prefix and regex"],
-        ),
+        ("match: [{uri: {}}]", &["x.yaml:8: spec.http[0].match[0].uri: is empty; set one of exact, prefix and regex"]),
         (
             "match:\n- uri: {prefix: /a, exact: /b}",
             &["x.yaml:9: spec.http[0].match[0].uri: sets more than one of exact, prefix and regex; keep one"],
@@ -163,11 +177,15 @@ fn matches_are_checked() {
         ),
         (
             "match: [{uri: {regex: \"(?=a)b\"}}]",
-            &["x.yaml:8: spec.http[0].match[0].uri.regex: the expression is not valid RE2: look-around, including look-ahead and look-behind, is not supported"],
+            &[
+                "x.yaml:8: spec.http[0].match[0].uri.regex: the expression is not valid RE2: look-around, including look-ahead and look-behind, is not supported",
+            ],
         ),
         (
             "match: [{uri: {regex: \"(((a{100}){100}){100})\"}}]",
-            &["x.yaml:8: spec.http[0].match[0].uri.regex: the expression is too complex; use fewer or smaller counted repetitions"],
+            &[
+                "x.yaml:8: spec.http[0].match[0].uri.regex: the expression is too complex; use fewer or smaller counted repetitions",
+            ],
         ),
         (
             "match: [{uri: {regex: \"a{1001}\"}}]",
@@ -175,16 +193,15 @@ fn matches_are_checked() {
         ),
         (
             "match: [{headers: {\"x user\": {exact: a}}}]",
-            &["x.yaml:8: spec.http[0].match[0].headers.x user: \"x user\" is not a header name; use letters, digits and \"-\""],
+            &[
+                "x.yaml:8: spec.http[0].match[0].headers.x user: \"x user\" is not a header name; use letters, digits and \"-\"",
+            ],
         ),
         (
             "match: [{headers: {uri: {exact: a}}}]",
             &["x.yaml:8: spec.http[0].match[0].headers.uri: has no effect; write it as the field \"uri\" of the match"],
         ),
-        (
-            "match: [{port: 70000}]",
-            &["x.yaml:8: spec.http[0].match[0].port: 70000 is not a port; use 1 to 65535"],
-        ),
+        ("match: [{port: 70000}]", &["x.yaml:8: spec.http[0].match[0].port: 70000 is not a port; use 1 to 65535"]),
         (
             "match: [{uri: {prefix: /a}, statPrefix: a}]",
             &["x.yaml:8: spec.http[0].match[0].statPrefix: is not supported yet and has no effect"],
@@ -201,18 +218,19 @@ fn policies_are_checked() {
         ("timeout: 5", &["x.yaml:8: spec.http[0].timeout: expected a text, found the number 5; put it in quotes"]),
         (
             "timeout: \"5\"",
-            &["x.yaml:8: spec.http[0].timeout: \"5\" is not a duration; write a number with a unit, such as 5s or 250ms"],
+            &[
+                "x.yaml:8: spec.http[0].timeout: \"5\" is not a duration; write a number with a unit, such as 5s or 250ms",
+            ],
         ),
         ("timeout: 10us", &["x.yaml:8: spec.http[0].timeout: 10us is too short; use at least 1ms"]),
         ("timeout: 0s", &[]),
         (
             "retries: {attempts: 2, retryOn: \"5xx,gatway-error,503\"}",
-            &["x.yaml:8: spec.http[0].retries.retryOn: \"gatway-error\" is not a condition to retry on; did you mean \"gateway-error\"?"],
+            &[
+                "x.yaml:8: spec.http[0].retries.retryOn: \"gatway-error\" is not a condition to retry on; did you mean \"gateway-error\"?",
+            ],
         ),
-        (
-            "retries: {attempts: -1}",
-            &["x.yaml:8: spec.http[0].retries.attempts: -1 is negative; 0 turns retries off"],
-        ),
+        ("retries: {attempts: -1}", &["x.yaml:8: spec.http[0].retries.attempts: -1 is negative; 0 turns retries off"]),
         (
             "retries:\n  attempts: 2\n  pertryTimeout: 1s",
             &["x.yaml:10: spec.http[0].retries.pertryTimeout: no such field; did you mean \"perTryTimeout\"?"],
@@ -223,7 +241,9 @@ fn policies_are_checked() {
         ),
         (
             "fault: {delay: {fixedDelay: 2s}}",
-            &["x.yaml:8: spec.http[0].fault.delay: has no percentage, which means 0: nothing is injected; set percentage.value"],
+            &[
+                "x.yaml:8: spec.http[0].fault.delay: has no percentage, which means 0: nothing is injected; set percentage.value",
+            ],
         ),
         (
             "fault: {delay: {percentage: {value: 1}}}",
@@ -240,7 +260,9 @@ fn policies_are_checked() {
         ),
         (
             "fault: {abort: {grpcStatus: UNAVAILBLE, percentage: {value: 1}}}",
-            &["x.yaml:8: spec.http[0].fault.abort.grpcStatus: \"UNAVAILBLE\" is none of its values; did you mean UNAVAILABLE?"],
+            &[
+                "x.yaml:8: spec.http[0].fault.abort.grpcStatus: \"UNAVAILBLE\" is none of its values; did you mean UNAVAILABLE?",
+            ],
         ),
         (
             "rewrite: {uri: /a, uriRegexRewrite: {match: a, rewrite: b}}",
@@ -252,19 +274,27 @@ fn policies_are_checked() {
         ),
         (
             "headers: {request: {set: {\"bad name\": x}}}",
-            &["x.yaml:8: spec.http[0].headers.request.set.bad name: \"bad name\" is not a header name; use letters, digits and \"-\""],
+            &[
+                "x.yaml:8: spec.http[0].headers.request.set.bad name: \"bad name\" is not a header name; use letters, digits and \"-\"",
+            ],
         ),
         (
             "headers: {request: {add: {x-a: \"a\\nb\"}}}",
-            &["x.yaml:8: spec.http[0].headers.request.add.x-a: has a control character; a header's value is one line of text"],
+            &[
+                "x.yaml:8: spec.http[0].headers.request.add.x-a: has a control character; a header's value is one line of text",
+            ],
         ),
         (
             "headers: {response: {set: {x-a: \"%START_TIME%\"}}}",
-            &["x.yaml:8: spec.http[0].headers.response.set.x-a: Envoy's % commands are not supported yet; write %% for a percent sign"],
+            &[
+                "x.yaml:8: spec.http[0].headers.response.set.x-a: Envoy's % commands are not supported yet; write %% for a percent sign",
+            ],
         ),
         (
             "headers: {response: {remove: [\":status\"]}}",
-            &["x.yaml:8: spec.http[0].headers.response.remove[0]: \":status\" cannot be edited here; this has no effect"],
+            &[
+                "x.yaml:8: spec.http[0].headers.response.remove[0]: \":status\" cannot be edited here; this has no effect",
+            ],
         ),
         (
             "mirror: {host: reviews}\nmirrors: [{destination: {host: reviews}}]",
@@ -284,7 +314,9 @@ fn policies_are_checked() {
 #[test]
 fn the_object_itself_is_checked() {
     let vs = |spec: &str| {
-        format!("apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: x, namespace: shop}}\nspec:\n{spec}")
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: x, namespace: shop}}\nspec:\n{spec}"
+        )
     };
     for (spec, expected) in [
         (
@@ -302,15 +334,21 @@ fn the_object_itself_is_checked() {
         ),
         (
             "  hosts: [Cat_alog!]\n  http: [{route: [{destination: {host: catalog}}]}]\n",
-            &["x.yaml:5: spec.hosts[0]: \"Cat_alog!.shop.svc.cluster.local\" is not a host name: each part between dots needs 1 to 63 letters, digits or \"-\", not \"cat_alog!\""],
+            &[
+                "x.yaml:5: spec.hosts[0]: \"Cat_alog!.shop.svc.cluster.local\" is not a host name: each part between dots needs 1 to 63 letters, digits or \"-\", not \"cat_alog!\"",
+            ],
         ),
         (
             "  hosts:\n  - catalog\n  - catalogue\n  http: [{route: [{destination: {host: catalog}}]}]\n",
-            &["x.yaml:7: spec.hosts[1]: no service \"catalogue.shop.svc.cluster.local\"; did you mean \"catalog.shop.svc.cluster.local\"?"],
+            &[
+                "x.yaml:7: spec.hosts[1]: no service \"catalogue.shop.svc.cluster.local\"; did you mean \"catalog.shop.svc.cluster.local\"?",
+            ],
         ),
         (
             "  hosts: [catalog]\n  gateways: [front]\n  http: [{route: [{destination: {host: nowhere}}]}]\n",
-            &["x.yaml:6: spec.gateways: names gateways only, which are not supported yet; add \"mesh\" for sidecars to use it"],
+            &[
+                "x.yaml:6: spec.gateways: names gateways only, which are not supported yet; add \"mesh\" for sidecars to use it",
+            ],
         ),
         (
             "  hosts: [catalog]\n  http:\n  - route: [{destination: {host: catalog}}]\n  - match: [{uri: {prefix: /a}}]\n    route: [{destination: {host: catalog}}]\n",
@@ -322,7 +360,9 @@ fn the_object_itself_is_checked() {
         ),
         (
             "  hosts: [catalog]\n  tcp: [{match: [{destinationSubnets: [10.0.0.0/40]}], route: [{destination: {host: catalog}}]}]\n",
-            &["x.yaml:6: spec.tcp[0].match[0].destinationSubnets[0]: \"10.0.0.0/40\" is not a network; write it as 10.0.0.0/8"],
+            &[
+                "x.yaml:6: spec.tcp[0].match[0].destinationSubnets[0]: \"10.0.0.0/40\" is not a network; write it as 10.0.0.0/8",
+            ],
         ),
         ("  hosts: [catalog]\n  tcp: [{}]\n", &["x.yaml:6: spec.tcp[0].route: is missing; name a destination"]),
         (
@@ -331,7 +371,9 @@ fn the_object_itself_is_checked() {
         ),
         (
             "  hosts: [catalog]\n  tls: [{match: [{port: 80, sniHosts: [other.org]}], route: [{destination: {host: catalog}}]}]\n",
-            &["x.yaml:6: spec.tls[0].match[0].sniHosts[0]: \"other.org\" is not among the hosts of this VirtualService"],
+            &[
+                "x.yaml:6: spec.tls[0].match[0].sniHosts[0]: \"other.org\" is not among the hosts of this VirtualService",
+            ],
         ),
     ] {
         assert_eq!(findings_of(&vs(spec)), *expected, "of\n{spec}");
@@ -341,22 +383,29 @@ fn the_object_itself_is_checked() {
 #[test]
 fn text_that_is_no_object_is_reported() {
     each_gives(&[
-        ("kind: VirtualService\nmetadata: {name: x}\n", &["x.yaml:1: apiVersion: is missing, for example networking.istio.io/v1"]),
+        (
+            "kind: VirtualService\nmetadata: {name: x}\n",
+            &["x.yaml:1: apiVersion: is missing, for example networking.istio.io/v1"],
+        ),
         ("\n\napiVersion: v1\nmetadata: {name: x}\n", &["x.yaml:3: kind: is missing, for example VirtualService"]),
         ("apiVersion: v1\nkind: Service\n", &["x.yaml:1: metadata.name: is missing, or no text"]),
         ("just text\n", &["x.yaml:1: is not an object; write apiVersion, kind and metadata"]),
         (
             "apiVersion: networking.istio.io/v1\nkind: VirtualServce\nmetadata: {name: x}\n",
-            &["x.yaml:2: kind: there is no kind \"VirtualServce\" in networking.istio.io; did you mean \"VirtualService\"?"],
+            &[
+                "x.yaml:2: kind: there is no kind \"VirtualServce\" in networking.istio.io; did you mean \"VirtualService\"?",
+            ],
         ),
         (
             "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: x, namespace: shop}\nspec: {}\n",
-            &["x.yaml:2: kind: AuthorizationPolicy is not supported yet: nothing enforces it, and requests that it forbids are served"],
+            &[
+                "x.yaml:2: kind: AuthorizationPolicy is not supported yet: nothing enforces it, and requests that it forbids are served",
+            ],
         ),
         ("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\n", &[]),
         (
             "# a comment\n---\napiVersion: v1\nkind: Service\nmetadata:\n  name: catalog\n  namespace: shop\nspec: {clusterIP: 10.0.0.1, ports: [{port: 80}]}\n",
-            &["x.yaml:2: Service shop/catalog is defined before in shop.yaml:1, which stays in force; remove one"],
+            &["x.yaml:3: Service shop/catalog is defined before in shop.yaml:1, which stays in force; remove one"],
         ),
     ]);
     let broken = findings_of("a: [1, 2\nb: 3\n");

@@ -4,7 +4,8 @@ use crate::fixture::findings_of;
 
 fn specs_give(api_version: &str, kind: &str, table: &[(&str, &[&str])]) {
     for (spec, expected) in table {
-        let text = format!("apiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: x, namespace: shop}}\nspec:\n{spec}");
+        let text =
+            format!("apiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: x, namespace: shop}}\nspec:\n{spec}");
         assert_eq!(findings_of(&text), *expected, "of\n{text}");
     }
 }
@@ -18,7 +19,9 @@ fn destination_rules() {
             ("  subsets: []\n", &["x.yaml:4: spec.host: is missing; name a service"]),
             (
                 "  host: reviws\n",
-                &["x.yaml:5: spec.host: no service \"reviws.shop.svc.cluster.local\"; did you mean \"reviews.shop.svc.cluster.local\"?"],
+                &[
+                    "x.yaml:5: spec.host: no service \"reviws.shop.svc.cluster.local\"; did you mean \"reviews.shop.svc.cluster.local\"?",
+                ],
             ),
             ("  host: \"*.example.org\"\n", &["x.yaml:5: spec.host: no service is covered by \"*.example.org\""]),
             (
@@ -30,7 +33,9 @@ fn destination_rules() {
             ),
             (
                 "  host: reviews\n  trafficPolicy:\n    loadBalancer:\n      simple: ROUNDROBIN\n",
-                &["x.yaml:8: spec.trafficPolicy.loadBalancer.simple: \"ROUNDROBIN\" is none of its values; did you mean ROUND_ROBIN?"],
+                &[
+                    "x.yaml:8: spec.trafficPolicy.loadBalancer.simple: \"ROUNDROBIN\" is none of its values; did you mean ROUND_ROBIN?",
+                ],
             ),
             (
                 "  host: reviews\n  trafficPolicy:\n    outlierDetection: {}\n    loadBalancer: {consistentHash: {useSourceIp: true}}\n",
@@ -48,15 +53,21 @@ fn destination_rules() {
             ),
             (
                 "  host: reviews\n  trafficPolicy: {tls: {mode: SIMPLE, credentialName: x}}\n",
-                &["x.yaml:6: spec.trafficPolicy.tls.credentialName: secrets are not supported yet; use clientCertificate, privateKey and caCertificates"],
+                &[
+                    "x.yaml:6: spec.trafficPolicy.tls.credentialName: secrets are not supported yet; use clientCertificate, privateKey and caCertificates",
+                ],
             ),
             (
                 "  host: reviews\n  trafficPolicy: {tls: {mode: ISTIO_MUTAL}}\n",
-                &["x.yaml:6: spec.trafficPolicy.tls.mode: \"ISTIO_MUTAL\" is none of its values; did you mean ISTIO_MUTUAL?"],
+                &[
+                    "x.yaml:6: spec.trafficPolicy.tls.mode: \"ISTIO_MUTAL\" is none of its values; did you mean ISTIO_MUTUAL?",
+                ],
             ),
             (
                 "  host: reviews\n  trafficPolicy: {portLevelSettings: [{port: {number: 81}}]}\n",
-                &["x.yaml:6: spec.trafficPolicy.portLevelSettings: reviews.shop.svc.cluster.local has no port 81; it has 80"],
+                &[
+                    "x.yaml:6: spec.trafficPolicy.portLevelSettings: reviews.shop.svc.cluster.local has no port 81; it has 80",
+                ],
             ),
             (
                 "  host: reviews\n  trafficPolicy: {portLevelSettings: [{}]}\n",
@@ -64,15 +75,21 @@ fn destination_rules() {
             ),
             (
                 "  host: reviews\n  workloadSelector: {labels: {a: b}}\n",
-                &["x.yaml:6: spec.workloadSelector: is not supported yet, and without it the rule would hold for every client; remove it"],
+                &[
+                    "x.yaml:6: spec.workloadSelector: is not supported yet, and without it the rule would hold for every client; remove it",
+                ],
             ),
             (
                 "  host: catalog\n  subsets: [{name: v1, labels: {version: v9}}]\n",
-                &["x.yaml:6: spec.subsets[0].name: \"v1\" is already a subset in DestinationRule shop/catalog, which is older and decides"],
+                &[
+                    "x.yaml:6: spec.subsets[0].name: \"v1\" is already a subset in DestinationRule shop/catalog, which is older and decides",
+                ],
             ),
             (
                 "  host: reviews\n  trafficPolicy: {connectionPool: {tcp: {connectTimeout: 1}}}\n",
-                &["x.yaml:6: spec.trafficPolicy.connectionPool.tcp.connectTimeout: expected a text, found the number 1; put it in quotes"],
+                &[
+                    "x.yaml:6: spec.trafficPolicy.connectionPool.tcp.connectTimeout: expected a text, found the number 1; put it in quotes",
+                ],
             ),
         ],
     );
@@ -84,8 +101,14 @@ fn service_entries() {
     let ports = "  ports: [{number: 443, name: tls, protocol: TLS}]\n";
     let cases: &[(&str, &str)] = &[
         ("  hosts: []\n", "x.yaml:5: spec.hosts: has 0 hosts; name 1 to 256"),
-        ("  hosts: [\"*\"]\n", "x.yaml:5: spec.hosts[0]: \"*\" would take every host of the mesh; name the domain, as in \"*.example.com\""),
-        ("  hosts: [localhost]\n", "x.yaml:5: spec.hosts[0]: \"localhost\" is the proxy's own host; name the destination"),
+        (
+            "  hosts: [\"*\"]\n",
+            "x.yaml:5: spec.hosts[0]: \"*\" would take every host of the mesh; name the domain, as in \"*.example.com\"",
+        ),
+        (
+            "  hosts: [localhost]\n",
+            "x.yaml:5: spec.hosts[0]: \"localhost\" is the proxy's own host; name the destination",
+        ),
         (
             "  hosts: [\"*.example.com\"]\n  resolution: DNS\n",
             "x.yaml:5: spec.hosts[0]: a wildcard cannot be resolved; list endpoints or use resolution NONE",
@@ -163,7 +186,9 @@ fn a_service_entry_may_not_take_over_the_service_of_another_namespace() {
     let text = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: x, namespace: other}\nspec:\n  hosts: [catalog.shop.svc.cluster.local]\n  ports: [{number: 80, name: http}]\n";
     assert_eq!(
         findings_of(text),
-        ["x.yaml:5: spec.hosts[0]: catalog.shop.svc.cluster.local is the host of Service shop/catalog, which only its own namespace may describe further"]
+        [
+            "x.yaml:5: spec.hosts[0]: catalog.shop.svc.cluster.local is the host of Service shop/catalog, which only its own namespace may describe further"
+        ]
     );
 }
 
@@ -185,12 +210,17 @@ fn peer_authentications() {
                 "  selector: {matchLabels: {app: x}}\n  portLevelMtls: {http: {mode: DISABLE}}\n",
                 &["x.yaml:6: spec.portLevelMtls.http: \"http\" is not a port; use 1 to 65535"],
             ),
-            ("  selector: {labels: {app: x}}\n", &["x.yaml:5: spec.selector.labels: no such field; did you mean \"matchLabels\"?"]),
+            (
+                "  selector: {labels: {app: x}}\n",
+                &["x.yaml:5: spec.selector.labels: no such field; there are matchLabels"],
+            ),
         ],
     );
     let root = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: x, namespace: istio-system}\nspec:\n  selector: {matchLabels: {app: x}}\n";
     assert_eq!(
         findings_of(root),
-        ["x.yaml:5: spec.selector: has no effect in the root namespace, where only a policy for the whole mesh counts; move it to the workload's namespace"]
+        [
+            "x.yaml:5: spec.selector: has no effect in the root namespace, where only a policy for the whole mesh counts; move it to the workload's namespace"
+        ]
     );
 }

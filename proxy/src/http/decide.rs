@@ -12,6 +12,7 @@ use http::{HeaderMap, Method, StatusCode};
 use super::cors::Cors;
 use super::direct_response::DirectResponse;
 use super::fault::Fault;
+use super::forwarded::FORWARDED_PROTO;
 use super::headers::HeaderEdits;
 use super::matching::RouteMatch;
 use super::mirror::Mirror;
@@ -26,7 +27,7 @@ use super::weights::Targets;
 pub struct RequestView<'a> {
     /// Method.
     pub method: &'a Method,
-    /// `http` or `https`: what the downstream connection speaks.
+    /// `http` or `https`: what the client asked with.
     pub scheme: &'a str,
     /// `:authority`, or `Host`; with its port, as sent.
     pub authority: &'a str,
@@ -48,13 +49,22 @@ impl<'a> RequestView<'a> {
         };
         Self {
             method: &parts.method,
-            scheme: parts.uri.scheme_str().unwrap_or("http"),
+            scheme: scheme(parts),
             authority,
             path: parts.uri.path(),
             query: parts.uri.query(),
             headers: &parts.headers,
         }
     }
+}
+
+/// Without a scheme in its target, as HTTP/1.1 has it, a request has the one that an earlier proxy says, else `http`.
+fn scheme(parts: &Parts) -> &str {
+    let said = || match parts.headers.get(FORWARDED_PROTO)?.as_bytes() {
+        b"https" => Some("https"),
+        _ => None,
+    };
+    parts.uri.scheme_str().or_else(said).unwrap_or("http")
 }
 
 /// One route: a condition, the policies that hold when it is taken, and what becomes of the request.

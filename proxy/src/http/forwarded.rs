@@ -25,7 +25,7 @@ const END_TO_END: [&str; 12] = [
 ];
 
 /// Headers by which a client would steer the proxy or pose as a part of the mesh.
-const STEERING: [HeaderName; 15] = [
+const STEERING: [HeaderName; 14] = [
     HeaderName::from_static("x-envoy-retry-on"),
     HeaderName::from_static("x-envoy-retry-grpc-on"),
     HeaderName::from_static("x-envoy-max-retries"),
@@ -40,7 +40,6 @@ const STEERING: [HeaderName; 15] = [
     HeaderName::from_static("x-envoy-internal"),
     HeaderName::from_static("x-envoy-peer-metadata"),
     HeaderName::from_static("x-envoy-peer-metadata-id"),
-    HeaderName::from_static("x-envoy-original-path"),
 ];
 
 /// Removes what belongs to one connection (RFC 9110, 7.6.1), from a request or a response alike.

@@ -61,7 +61,7 @@ pub enum Template {
 pub enum TemplatePart {
     /// As it is.
     Text(Box<str>),
-    /// The first value of the first of these headers that is there.
+    /// The first value of the first of these headers that is there; nothing if none is.
     Header(Vec<HeaderName>),
 }
 
@@ -162,8 +162,7 @@ impl Template {
                 TemplatePart::Text(text) => value.extend_from_slice(text.as_bytes()),
                 TemplatePart::Header(names) => {
                     let found = names.iter().find_map(|name| headers.get(name));
-                    // Envoy writes `-` for a header that is missing.
-                    value.extend_from_slice(found.map_or(b"-", HeaderValue::as_bytes));
+                    value.extend_from_slice(found.map_or(b"", HeaderValue::as_bytes));
                 }
             }
         }

@@ -1,8 +1,6 @@
 //! Conditions on the head of a request: `RouteMatch`, `HeaderMatcher`, `QueryParameterMatcher`, `StringMatcher`.
 
-use std::borrow::Cow;
-
-use http::HeaderName;
+use http::{HeaderMap, HeaderName};
 use regex::Regex;
 
 use super::decide::RequestView;
@@ -69,7 +67,7 @@ pub enum StringMatchKind {
     Regex(Pattern),
 }
 
-/// `HeaderMatcher`: several values of a header are compared as one, joined by commas.
+/// `HeaderMatcher`. Of several values of a header each is looked at by itself.
 #[derive(Debug, Clone)]
 pub struct HeaderMatch {
     /// Which header.
@@ -221,39 +219,65 @@ impl StringMatch {
 impl HeaderMatch {
     /// Whether the request's header is as asked.
     pub fn matches(&self, view: &RequestView<'_>) -> bool {
-        self.decide(self.name.value(view))
+        match &self.name {
+            HeaderKey::Name(name) => self.matches_values(view.headers, name),
+            HeaderKey::Authority if view.authority.is_empty() => self.matches_nothing(),
+            HeaderKey::Authority => self.matches_text(view.authority),
+            HeaderKey::Method => self.matches_text(view.method.as_str()),
+            HeaderKey::Scheme => self.matches_text(view.scheme),
+            HeaderKey::Path => match view.query {
+                Some(query) => self.matches_text(&format!("{}?{query}", view.path)),
+                None => self.matches_text(view.path),
+            },
+        }
     }
 
     /// Whether a header of a set without pseudo-headers (a response's) is as asked.
-    pub fn matches_headers(&self, headers: &http::HeaderMap) -> bool {
-        let HeaderKey::Name(name) = &self.name else { return self.decide(Value::Missing) };
-        self.decide(joined(headers, name))
+    pub fn matches_headers(&self, headers: &HeaderMap) -> bool {
+        match &self.name {
+            HeaderKey::Name(name) => self.matches_values(headers, name),
+            _ => self.matches_nothing(),
+        }
     }
 
-    fn decide(&self, value: Value<'_>) -> bool {
-        let value = match value {
-            Value::Missing if self.missing_is_empty => Value::Text(Cow::Borrowed("")),
-            other => other,
-        };
-        let holds = match (&self.test, value) {
-            (HeaderTest::Present(wanted), value) => *wanted != matches!(value, Value::Missing),
-            // Envoy: a missing header fulfils no condition on its value, nor, since 1.8, an inverted one.
-            (_, Value::Missing) => return false,
-            // What cannot be read as text must not fulfil a condition by failing to match.
-            (_, Value::Binary) => return false,
-            (HeaderTest::Value(test), Value::Text(text)) => test.matches(&text),
-            (HeaderTest::Range(from, to), Value::Text(text)) => {
-                text.parse::<i64>().is_ok_and(|number| (*from..*to).contains(&number))
+    /// One value as asked is enough; the opposite holds if none is.
+    fn matches_values(&self, headers: &HeaderMap, name: &HeaderName) -> bool {
+        let (mut there, mut holds) = (false, false);
+        for value in headers.get_all(name) {
+            there = true;
+            match (std::str::from_utf8(value.as_bytes()), &self.test) {
+                (Ok(text), test) => holds |= test.holds(text),
+                (Err(_), HeaderTest::Present(wanted)) => holds |= wanted,
+                // What cannot be read must not fulfil a condition by failing to match.
+                (Err(_), _) if self.invert => return false,
+                (Err(_), _) => {}
             }
-        };
-        holds != self.invert
+        }
+        if there { holds != self.invert } else { self.matches_nothing() }
+    }
+
+    fn matches_text(&self, text: &str) -> bool {
+        self.test.holds(text) != self.invert
+    }
+
+    fn matches_nothing(&self) -> bool {
+        match &self.test {
+            _ if self.missing_is_empty => self.matches_text(""),
+            HeaderTest::Present(wanted) => *wanted == self.invert,
+            // A header that is not there fulfils no condition on its value, nor the opposite of one.
+            HeaderTest::Value(_) | HeaderTest::Range(..) => false,
+        }
     }
 }
 
-enum Value<'a> {
-    Missing,
-    Binary,
-    Text(Cow<'a, str>),
+impl HeaderTest {
+    fn holds(&self, text: &str) -> bool {
+        match self {
+            Self::Present(wanted) => *wanted,
+            Self::Value(test) => test.matches(text),
+            Self::Range(from, to) => text.parse::<i64>().is_ok_and(|number| (*from..*to).contains(&number)),
+        }
+    }
 }
 
 impl HeaderKey {
@@ -267,36 +291,6 @@ impl HeaderKey {
             other => HeaderName::from_bytes(other.as_bytes()).ok().map(Self::Name),
         }
     }
-
-    fn value<'a>(&self, view: &RequestView<'a>) -> Value<'a> {
-        match self {
-            Self::Name(name) => joined(view.headers, name),
-            Self::Method => Value::Text(Cow::Borrowed(view.method.as_str())),
-            Self::Authority if view.authority.is_empty() => Value::Missing,
-            Self::Authority => Value::Text(Cow::Borrowed(view.authority)),
-            Self::Path => Value::Text(match view.query {
-                Some(query) => Cow::Owned(format!("{}?{query}", view.path)),
-                None => Cow::Borrowed(view.path),
-            }),
-            Self::Scheme => Value::Text(Cow::Borrowed(view.scheme)),
-        }
-    }
-}
-
-fn joined<'a>(headers: &'a http::HeaderMap, name: &HeaderName) -> Value<'a> {
-    let mut values = headers.get_all(name).iter().map(|value| std::str::from_utf8(value.as_bytes()));
-    let mut text = match values.next() {
-        None => return Value::Missing,
-        Some(Err(_)) => return Value::Binary,
-        Some(Ok(first)) => Cow::Borrowed(first),
-    };
-    for value in values {
-        let Ok(value) = value else { return Value::Binary };
-        let joined = text.to_mut();
-        joined.push(',');
-        joined.push_str(value);
-    }
-    Value::Text(text)
 }
 
 impl QueryMatch {

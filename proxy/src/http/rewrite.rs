@@ -7,11 +7,13 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use regex::Regex;
 
 use super::matching::{PathMatch, Pattern, RouteMatch};
-use super::validate::Refusal;
+use super::validate::{Refusal, is_authority};
 
 /// The path and query that the downstream asked for, when a route changed it.
 pub const ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
-/// The authority that the downstream asked for, when a route changed it and says that it is to be kept.
+/// The authority that the downstream asked for, when a route changed it.
+pub const ORIGINAL_HOST: HeaderName = HeaderName::from_static("x-envoy-original-host");
+/// The same, when the route says that it is to be kept there.
 pub const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// What a route changes.
@@ -172,11 +174,15 @@ fn authority(parts: &Parts) -> Option<HeaderValue> {
     }
 }
 
-/// Gives a request another authority, wherever it carries one: in its target (HTTP/2) and in `Host` (HTTP/1.1).
-/// Fails with a 500 if it is none.
+/// Gives a request another authority, wherever it carries one: in its target (HTTP/2) and in `Host` (HTTP/1.1). What is
+/// replaced is kept in `x-envoy-original-host`. Fails with a 500 if the new one is none.
 pub fn set_authority(parts: &mut Parts, new: &HeaderValue) -> Result<(), Refusal> {
     let refused = || invalid("rewrite_made_invalid_authority");
-    let authority = Authority::try_from(new.as_bytes()).map_err(|_| refused())?;
+    let text = new.to_str().ok().filter(|text| is_authority(text)).ok_or_else(refused)?;
+    let authority = Authority::try_from(text).map_err(|_| refused())?;
+    if let Some(old) = self::authority(parts) {
+        parts.headers.insert(ORIGINAL_HOST, old);
+    }
     let in_target = parts.uri.authority().is_some();
     if in_target {
         let mut uri = std::mem::take(&mut parts.uri).into_parts();

@@ -112,7 +112,8 @@ fn virtual_interfaces(options: &RedirectOptions, family: Family) -> Vec<Rule> {
 }
 
 fn inbound(options: &RedirectOptions) -> Vec<Rule> {
-    let from_excluded = |interface: &String| rule(Chain::Inbound, vec![Match::From(interface.clone())], Verdict::Return);
+    let from_excluded =
+        |interface: &String| rule(Chain::Inbound, vec![Match::From(interface.clone())], Verdict::Return);
     let mut rules: Vec<Rule> = options.interfaces_excluded.iter().map(from_excluded).collect();
     rules.push(rule(Chain::Inbound, vec![Match::Tcp, Match::Ports(vec![options.tunnel_port])], Verdict::Return));
     let capture = Verdict::Jump(Chain::InRedirect);

@@ -108,7 +108,7 @@ impl<C: Catalog> StreamState<C> {
         }
         if verdict.unclear > 0 {
             let count = verdict.unclear;
-            tracing::debug!(client = %label, %kind, count, "refused, none named, sending one by one: {text}");
+            tracing::debug!(client = %label, %kind, count, "refused together, sending one by one: {text}");
         }
     }
 

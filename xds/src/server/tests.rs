@@ -275,17 +275,22 @@ fn each_refused_resource_comes_with_its_own_reason_and_the_others_count_as_taken
 }
 
 #[test]
-fn after_envoys_refusal_the_resources_that_it_does_not_name_come_again() {
+fn after_envoys_refusal_suspects_go_alone_and_the_others_together() {
     let mut peer = Peer::new();
-    for name in ["a.b:80", "b:80", "c:80"] {
+    for name in ["a.b:80", "b:80", "c:80", "d:80"] {
         peer.catalog.set(Route, name, "1");
     }
-    assert_eq!(peer.subscribe(Route, &["a.b:80", "b:80", "c:80"]), ["RDS a.b:80@1 b:80@1 c:80@1"]);
+    peer.subscribe(Route, &["a.b:80", "b:80", "c:80", "d:80"]);
     peer.catalog.calls();
-    assert_eq!(peer.nack(Route, envoy_error("route a.b:80: unknown cluster")), ["RDS b:80@1 c:80@1"]);
-    assert_eq!(peer.catalog.calls(), ["rejected RDS a.b:80: route a.b:80: unknown cluster"]);
+    let text = "bad route in a.b:80, beside c:80";
+    assert_eq!(peer.nack(Route, envoy_error(text)), ["RDS a.b:80@1"]);
+    assert_eq!(peer.nack(Route, envoy_error("bad route in a.b:80")), ["RDS c:80@1"]);
+    assert_eq!(peer.ack(Route), ["RDS b:80@1 d:80@1"]);
     assert_eq!(peer.ack(Route), nothing());
-    assert_eq!(peer.catalog.calls(), ["acknowledged RDS b:80 c:80"]);
+    assert_eq!(
+        peer.catalog.calls(),
+        ["rejected RDS a.b:80: bad route in a.b:80", "acknowledged RDS c:80", "acknowledged RDS b:80 d:80"],
+    );
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub(crate) struct TypeState {
     dirty: BTreeSet<Arc<str>>,
     /// Names that are gone and whose removal waits until nothing refers to them any more.
     leaving: BTreeSet<Arc<str>>,
-    /// Names to be sent one by one, because a refusal of several did not say whom it meant.
+    /// Names to be sent one by one, because a refusal of several did not say for sure whom it meant.
     alone: VecDeque<Arc<str>>,
     /// Names that the first request will have to get even if the client says that it holds them.
     owed: HashSet<Arc<str>>,

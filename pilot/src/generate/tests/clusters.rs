@@ -88,14 +88,18 @@ fn the_protocol_decides_version_and_alpn() {
 #[test]
 fn limits_are_the_apis_and_not_envoys() {
     let thresholds = cluster(&shop(), &frontend(), CATALOG).circuit_breakers.unwrap().thresholds.remove(0);
-    for limit in [thresholds.max_connections, thresholds.max_pending_requests, thresholds.max_requests, thresholds.max_retries] {
+    for limit in
+        [thresholds.max_connections, thresholds.max_pending_requests, thresholds.max_requests, thresholds.max_retries]
+    {
         assert_eq!(limit.unwrap().value, u32::MAX);
     }
 }
 
 #[test]
 fn load_balancers() {
-    for (name, policy) in [("ROUND_ROBIN", LbPolicy::RoundRobin), ("RANDOM", LbPolicy::Random), ("LEAST_REQUEST", LbPolicy::LeastRequest)] {
+    for (name, policy) in
+        [("ROUND_ROBIN", LbPolicy::RoundRobin), ("RANDOM", LbPolicy::Random), ("LEAST_REQUEST", LbPolicy::LeastRequest)]
+    {
         let spec = format!("{{host: ratings, trafficPolicy: {{loadBalancer: {{simple: {name}}}}}}}");
         let world = shop_with(&destination_rule(&spec));
         let cluster = cluster(&world, &frontend(), "outbound|9000||ratings.shop.svc.cluster.local");
@@ -103,7 +107,10 @@ fn load_balancers() {
     }
     let world = shop_with(&destination_rule("{host: ratings, trafficPolicy: {loadBalancer: {simple: PASSTHROUGH}}}"));
     let cluster = cluster(&world, &frontend(), "outbound|9000||ratings.shop.svc.cluster.local");
-    assert_eq!((discovery(&cluster), cluster.lb_policy), (DiscoveryType::OriginalDst, LbPolicy::ClusterProvided as i32));
+    assert_eq!(
+        (discovery(&cluster), cluster.lb_policy),
+        (DiscoveryType::OriginalDst, LbPolicy::ClusterProvided as i32)
+    );
 }
 
 #[test]
@@ -133,6 +140,34 @@ fn tls_modes_of_a_destination_rule() {
 }
 
 #[test]
+fn a_wildcard_takes_the_servers_name_from_each_request() {
+    let world = shop_with(
+        "
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: wild, namespace: shop}
+spec: {hosts: ['*.example.org'], resolution: NONE, ports: [{number: 80, name: http, protocol: HTTP}]}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: wild, namespace: shop}
+spec: {host: '*.example.org', trafficPolicy: {tls: {mode: SIMPLE}}}
+",
+    );
+    let cluster = cluster(&world, &frontend(), "outbound|80||*.example.org");
+    let any = cluster.typed_extension_protocol_options.values().next().unwrap();
+    let names = xds::unpack::<HttpProtocolOptions>(any).unwrap().upstream_http_protocol_options.unwrap();
+    assert!(names.auto_sni && names.auto_san_validation);
+    let context: UpstreamTlsContext = socket_config(&cluster.transport_socket.unwrap());
+    let Some(ValidationContextType::ValidationContext(verification)) =
+        context.common_tls_context.unwrap().validation_context_type
+    else {
+        panic!("roots from a file")
+    };
+    assert_eq!(sans(&verification.match_typed_subject_alt_names), ["suffix .example.org"]);
+}
+
+#[test]
 fn names_are_resolved_by_the_data_plane_and_never_get_mesh_tls() {
     let cluster = cluster(&shop(), &frontend(), "outbound|80||api.example.com");
     assert_eq!(discovery(&cluster), DiscoveryType::StrictDns);
@@ -154,6 +189,7 @@ fn the_way_to_the_workload_itself() {
     let own = viewer("shop", [10, 0, 1, 1]);
     let inbound = cluster(&shop(), &own, "inbound|8080||");
     assert_eq!(discovery(&inbound), DiscoveryType::OriginalDst);
+    assert_eq!(config_of(&inbound.metadata), "/api/v1/namespaces/shop/service/catalog");
     assert_eq!(inbound.upstream_bind_config.unwrap().source_address.unwrap().address, "127.0.0.6");
     assert!(generate(&shop(), &frontend(), ResourceType::Cluster, "inbound|8080||").resource.is_none());
     let others = cluster(&shop(), &own, "InboundPassthroughCluster");

@@ -62,7 +62,11 @@ fn those_that_are_not_ready_are_left_out() {
 
 #[test]
 fn those_that_terminate_serve_when_nothing_else_is_left() {
-    let world = slice(&["ready: false", "ready: false, serving: true, terminating: true", "ready: false, serving: false, terminating: true"]);
+    let world = slice(&[
+        "ready: false",
+        "ready: false, serving: true, terminating: true",
+        "ready: false, serving: false, terminating: true",
+    ]);
     assert_eq!(ratings(&world), ["10.0.3.1:9000"]);
 }
 

@@ -111,12 +111,7 @@ spec:
     );
     assert_eq!(
         chains(&world, [10, 0, 1, 1]),
-        [
-            "virtualInbound-blackhole",
-            "0.0.0.0_8080;mtls;http",
-            "0.0.0.0_9100;plaintext;tcp",
-            "virtualInbound;mtls;tcp"
-        ]
+        ["virtualInbound-blackhole", "0.0.0.0_8080;mtls;http", "0.0.0.0_9100;plaintext;tcp", "virtualInbound;mtls;tcp"]
     );
     let listener = listener(&world, &viewer("shop", [10, 0, 1, 1]), "virtualInbound");
     assert_eq!(tcp_of(&listener.filter_chains[2]), "InboundPassthroughCluster");
@@ -125,6 +120,7 @@ spec:
 #[test]
 fn mesh_tls_wants_a_certificate_of_the_trust_domain() {
     let listener = listener(&shop_with(&mode("STRICT")), &viewer("shop", [10, 0, 1, 1]), "virtualInbound");
+    assert_eq!(config_of(&listener.metadata), "/apis/security.istio.io/v1/namespaces/shop/peer-authentication/default");
     let socket = listener.filter_chains[1].transport_socket.as_ref().unwrap();
     let context: DownstreamTlsContext = socket_config(socket);
     assert!(context.require_client_certificate.unwrap().value);

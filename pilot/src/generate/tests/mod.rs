@@ -119,7 +119,8 @@ fn tell(route: &Route) -> String {
         Action::Route(action) => match action.cluster_specifier.as_ref().unwrap() {
             ClusterSpecifier::Cluster(name) => name.clone(),
             ClusterSpecifier::WeightedClusters(weighted) => {
-                let shares = weighted.clusters.iter().map(|c| format!("{} {}", c.name, c.weight.as_ref().unwrap().value));
+                let shares =
+                    weighted.clusters.iter().map(|c| format!("{} {}", c.name, c.weight.as_ref().unwrap().value));
                 shares.collect::<Vec<_>>().join(", ")
             }
             other => panic!("{other:?}"),
@@ -162,6 +163,7 @@ fn pattern(matcher: &StringMatcher) -> String {
     match matcher.match_pattern.as_ref().unwrap() {
         MatchPattern::Exact(text) => format!("exact:{text}"),
         MatchPattern::Prefix(text) => format!("prefix:{text}"),
+        MatchPattern::Suffix(text) => format!("suffix:{text}"),
         MatchPattern::SafeRegex(regex) => format!("regex:{}", regex.regex),
         other => panic!("{other:?}"),
     }

@@ -1,5 +1,7 @@
 //! What each policy of a rule becomes.
 
+#![allow(deprecated)]
+
 use super::*;
 use xds::cors::CorsPolicy;
 use xds::fault::{HttpFault, fault_abort::ErrorType};
@@ -10,7 +12,8 @@ use xds::route::weighted_cluster::cluster_weight;
 
 /// The only route of a catalog rule with these fields beside its destination.
 fn route(fields: &str) -> Route {
-    let world = shop_with(&virtual_service("catalog", &format!("\n  - route: [{{destination: {{host: catalog}}}}]\n{fields}")));
+    let world =
+        shop_with(&virtual_service("catalog", &format!("\n  - route: [{{destination: {{host: catalog}}}}]\n{fields}")));
     routes(&world, &frontend(), "catalog.shop.svc.cluster.local:80").virtual_hosts[0].routes[0].clone()
 }
 
@@ -24,7 +27,7 @@ fn rule(text: &str) -> Route {
 fn no_timeout_is_no_limit() {
     let action = action_of(&route(""));
     assert_eq!(action.timeout.unwrap().seconds, 0, "Envoy's own default would be 15 s");
-    assert_eq!(action.max_stream_duration.unwrap().grpc_timeout_header_max.unwrap().seconds, 0);
+    assert_eq!(action.max_grpc_timeout.unwrap().seconds, 0);
 }
 
 #[test]
@@ -32,7 +35,7 @@ fn timeout() {
     let action = action_of(&route("    timeout: 1.5s\n"));
     let limit = action.timeout.unwrap();
     assert_eq!((limit.seconds, limit.nanos), (1, 500_000_000));
-    assert_eq!(action.max_stream_duration.unwrap().grpc_timeout_header_max, Some(limit));
+    assert_eq!(action.max_grpc_timeout, Some(limit));
 }
 
 #[test]
@@ -83,20 +86,25 @@ fn a_fault_for_nobody_is_left_out() {
 
 #[test]
 fn header_edits() {
-    let text = "    headers:\n      request: {set: {x-set: a}, add: {x-add: b}, remove: [x-gone]}\n      response: {set: {x-res: c}}\n";
+    let text = "    headers:\n      request: {set: {x-set: 100%%}, add: {x-add: b}, remove: [x-gone]}\n      response: {set: {x-res: c}}\n";
     let route = route(text);
-    let edits: Vec<_> = route.request_headers_to_add.iter().map(|edit| {
-        let header = edit.header.as_ref().unwrap();
-        (header.key.as_str(), header.value.as_str(), edit.append_action)
-    }).collect();
-    assert_eq!(edits, [("x-set", "a", 2), ("x-add", "b", 0)], "2 overwrites, 0 appends");
+    let edits: Vec<_> = route
+        .request_headers_to_add
+        .iter()
+        .map(|edit| {
+            let header = edit.header.as_ref().unwrap();
+            (header.key.as_str(), header.value.as_str(), edit.append_action)
+        })
+        .collect();
+    assert_eq!(edits, [("x-set", "100%%", 2), ("x-add", "b", 0)], "2 overwrites, 0 appends");
     assert_eq!(route.request_headers_to_remove, ["x-gone"]);
     assert_eq!(route.response_headers_to_add[0].header.as_ref().unwrap().key, "x-res");
 }
 
 #[test]
 fn header_edits_of_one_destination_stay_with_it() {
-    let route = rule("\n  - route: [{destination: {host: catalog}, headers: {request: {set: {x-one: a, host: inner}}}}]\n");
+    let route =
+        rule("\n  - route: [{destination: {host: catalog}, headers: {request: {set: {x-one: a, host: inner}}}}]\n");
     let Some(ClusterSpecifier::WeightedClusters(weighted)) = action_of(&route).cluster_specifier else {
         panic!("a destination of its own")
     };
@@ -114,7 +122,10 @@ fn header_edits_of_one_destination_stay_with_it() {
 fn rewrites() {
     let action = action_of(&route("    rewrite: {uri: /v2, authority: other.example.com}\n"));
     assert_eq!(action.prefix_rewrite, "/v2");
-    assert_eq!(action.host_rewrite_specifier, Some(HostRewriteSpecifier::HostRewriteLiteral("other.example.com".into())));
+    assert_eq!(
+        action.host_rewrite_specifier,
+        Some(HostRewriteSpecifier::HostRewriteLiteral("other.example.com".into()))
+    );
 
     let action = action_of(&route("    rewrite: {uriRegexRewrite: {match: \"^/a/(.*)$\", rewrite: '/b/\\1'}}\n"));
     let rewrite = action.regex_rewrite.unwrap();
@@ -124,7 +135,8 @@ fn rewrites() {
 #[test]
 fn redirects() {
     let Some(Action::Redirect(redirect)) =
-        rule("\n  - redirect: {uri: /new, authority: b.example.com, scheme: https, port: 443, redirectCode: 308}\n").action
+        rule("\n  - redirect: {uri: /new, authority: b.example.com, scheme: https, port: 443, redirectCode: 308}\n")
+            .action
     else {
         panic!("a redirect")
     };
@@ -154,7 +166,9 @@ fn fixed_answers() {
 
 #[test]
 fn mirrors() {
-    let action = action_of(&route("    mirrors: [{destination: {host: catalog, subset: v2}, percentage: {value: 5}}, {destination: {host: legacy}, percentage: {value: 0}}]\n"));
+    let action = action_of(&route(
+        "    mirrors: [{destination: {host: catalog, subset: v2}, percentage: {value: 5}}, {destination: {host: legacy}, percentage: {value: 0}}]\n",
+    ));
     let [mirror] = action.request_mirror_policies.as_slice() else { panic!("one mirror") };
     assert_eq!(mirror.cluster, "outbound|80|v2|catalog.shop.svc.cluster.local");
     assert_eq!(share(&mirror.runtime_fraction.as_ref().unwrap().default_value), (50_000, 2));

@@ -42,11 +42,7 @@ fn rules_are_routes_up_to_the_first_that_takes_everything() {
     );
     assert_eq!(
         told(&world, &frontend()),
-        [
-            format!("prefix / x-user=exact:anna => {V2}"),
-            format!("prefix /beta => {V2}"),
-            format!("prefix / => {V1}")
-        ]
+        [format!("prefix / x-user=exact:anna => {V2}"), format!("prefix /beta => {V2}"), format!("prefix / => {V1}")]
     );
     let routes = routes(&world, &frontend(), "catalog.shop.svc.cluster.local:80").virtual_hosts.remove(0).routes;
     assert_eq!(routes[0].name, "beta.header");
@@ -96,8 +92,7 @@ fn conditions_on_the_client_select_who_gets_a_route() {
     assert_eq!(told(&world, &canary), [format!("prefix / => {V2}")]);
     assert_eq!(told(&world, &viewer("bank", [10, 0, 9, 9])), [format!("prefix / => {ALL}")]);
 
-    let generated =
-        generate(&world, &frontend(), ResourceType::Route, "catalog.shop.svc.cluster.local:80");
+    let generated = generate(&world, &frontend(), ResourceType::Route, "catalog.shop.svc.cluster.local:80");
     assert_eq!(generated.varies, Varies { by_labels: true, by_address: false });
     let plain = generate(&shop(), &frontend(), ResourceType::Route, "catalog.shop.svc.cluster.local:80");
     assert_eq!(plain.varies, Varies::default());
@@ -105,9 +100,8 @@ fn conditions_on_the_client_select_who_gets_a_route() {
 
 #[test]
 fn a_client_that_no_rule_is_for_gets_the_service() {
-    let world = with_rules(
-        "\n  - match: [{sourceNamespace: bank}]\n    route: [{destination: {host: catalog, subset: v2}}]\n",
-    );
+    let world =
+        with_rules("\n  - match: [{sourceNamespace: bank}]\n    route: [{destination: {host: catalog, subset: v2}}]\n");
     assert_eq!(told(&world, &frontend()), [format!("prefix / => {ALL}")]);
 }
 

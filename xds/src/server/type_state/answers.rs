@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{Held, Sent, Tracked, TypeState};
+use super::{Held, Sent, Tracked, TypeState, UNCERTAIN};
 use crate::refusal::Blame;
 
 /// What an answer of the client means.
@@ -12,7 +12,7 @@ pub(crate) struct Verdict {
     pub rejected: Vec<Arc<str>>,
     /// The reasons of the rejected ones, where the client gave one for each; else empty.
     pub reasons: Vec<String>,
-    /// Names that will be sent again one by one, to find out who is meant.
+    /// How many will be sent again one by one, to find out who is meant.
     pub unclear: usize,
 }
 
@@ -29,8 +29,7 @@ impl TypeState {
         Some(match refusal {
             None => self.accepted(in_flight.sent),
             Some(Blame::Exact(refused)) => self.refused_exactly(in_flight.sent, refused),
-            Some(Blame::Named(names)) => self.refused_by_text(in_flight.sent, &names),
-            Some(Blame::Nobody) => self.refused_somehow(in_flight.sent),
+            Some(Blame::Text(suspects)) => self.refused_by_text(in_flight.sent, &suspects),
         })
     }
 
@@ -70,34 +69,33 @@ impl TypeState {
         verdict
     }
 
-    /// A client may drop the rest of a response after the first fault (Envoy does so with endpoints and routes), so
-    /// the others are sent again.
-    fn refused_by_text(&mut self, sent: Vec<Sent>, names: &[Arc<str>]) -> Verdict {
-        let (bad, good): (Vec<_>, Vec<_>) = sent.into_iter().partition(|sent| names.contains(&sent.name));
-        for sent in good {
-            self.again(&sent);
-        }
-        Verdict { rejected: self.refuse(bad), ..Verdict::default() }
-    }
-
-    fn refused_somehow(&mut self, sent: Vec<Sent>) -> Verdict {
+    /// Only the refusal of a single resource says for sure which one is meant: texts quote what they like. Suspects go
+    /// again one by one, and so does everything if there is no suspect. The others go again together, for a client
+    /// may drop the rest of a response after the first fault (Envoy does so with endpoints and routes).
+    fn refused_by_text(&mut self, sent: Vec<Sent>, suspects: &[Arc<str>]) -> Verdict {
         if sent.len() == 1 {
             return Verdict { rejected: self.refuse(sent), ..Verdict::default() };
         }
-        let unclear = sent.len();
+        let mut unclear = 0;
         for sent in sent {
-            if sent.version.is_some() && self.of(&sent).is_some() {
+            let suspect = suspects.is_empty() || suspects.contains(&sent.name);
+            self.again(&sent);
+            if suspect && sent.version.is_some() && self.of(&sent).is_some() {
+                unclear += 1;
+                self.dirty.remove(&sent.name);
                 self.alone.push_back(sent.name);
-            } else {
-                self.again(&sent);
             }
         }
         Verdict { unclear, ..Verdict::default() }
     }
 
+    /// Whether the client took this is not known.
     fn again(&mut self, sent: &Sent) {
-        if self.of(sent).is_some() {
+        if let Some(tracked) = self.of(sent) {
+            tracked.held = Held::Version(Arc::from(UNCERTAIN));
             self.dirty.insert(sent.name.clone());
+        } else if self.wildcard {
+            self.stray(&sent.name);
         }
     }
 

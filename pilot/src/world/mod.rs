@@ -2,8 +2,8 @@
 //! with the old one whatever did not change.
 
 use crate::model::{
-    DestinationRule, Endpoint, Host, InboundPort, Labels, MtlsMode, PeerAuthentications, Service,
-    VirtualService, Workload, WorkloadInfo,
+    DestinationRule, Endpoint, Host, InboundPort, Labels, MtlsMode, PeerAuthentications, Service, VirtualService,
+    Workload, WorkloadInfo,
 };
 use std::collections::BTreeSet;
 use std::net::IpAddr;
