@@ -3,6 +3,7 @@
 use crate::build::{Snapshot, build};
 use crate::catalog::{MeshCatalog, WantedShare};
 use crate::diff::{Changed, diff};
+use crate::model::ObjectRef;
 use crate::source::{Candidates, Directory, Reload, Running};
 use crate::status::{Finding, ObjectStatus, Statuses};
 use crate::validate::Settings;
@@ -19,6 +20,8 @@ use tokio::sync::broadcast;
 const RELOADS: usize = 64;
 /// Changed objects that the log names.
 const NAMED: usize = 5;
+/// Findings of one reload that the log repeats; the status has all.
+const REPORTED: usize = 50;
 
 /// What Pilot needs to know.
 #[derive(Clone, Debug)]
@@ -174,28 +177,36 @@ impl Loader {
     }
 
     /// One line for the reload, and one for each finding that was not there before.
-    fn report(&mut self, statuses: &Statuses, objects: &HashSet<Arc<crate::model::ObjectRef>>, changed: &Changed) {
+    fn report(&mut self, statuses: &Statuses, objects: &HashSet<Arc<ObjectRef>>, changed: &Changed) {
         let findings: HashSet<Finding> = statuses.findings().into_iter().collect();
         let mut fresh: Vec<_> = findings.difference(&self.reported).collect();
         fresh.sort();
-        for finding in &fresh {
+        for finding in fresh.iter().take(REPORTED) {
             match finding.is_error {
                 true => tracing::error!("{finding}"),
                 false => tracing::warn!("{finding}"),
             }
         }
+        if fresh.len() > REPORTED {
+            tracing::error!("and {} findings more; fix the first ones first", fresh.len() - REPORTED);
+        }
         if !objects.is_empty() || !fresh.is_empty() {
-            let mut names: Vec<_> = objects.iter().map(ToString::to_string).collect();
-            names.sort();
-            let more = if names.len() > NAMED { format!(" and {} more", names.len() - NAMED) } else { String::new() };
-            names.truncate(NAMED);
             let (all, rejected) = statuses.counts();
-            let (objects, keys) = (objects.len(), changed.len());
-            let names = names.join(", ");
-            tracing::info!(objects, keys, all, rejected, "configuration read; changed: {names}{more}");
+            let keys = changed.len();
+            tracing::info!(all, rejected, keys, "configuration read; {} changed{}", objects.len(), named(objects));
         }
         self.reported = findings;
     }
+}
+
+/// The first few objects, for the log.
+fn named(objects: &HashSet<Arc<ObjectRef>>) -> String {
+    let mut names: Vec<_> = objects.iter().map(ToString::to_string).collect();
+    names.sort();
+    let more = if names.len() > NAMED { ", ..." } else { "" };
+    names.truncate(NAMED);
+    let colon = if names.is_empty() { "" } else { ": " };
+    format!("{colon}{}{more}", names.join(", "))
 }
 
 impl ReloadMetrics {

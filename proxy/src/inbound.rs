@@ -14,7 +14,7 @@ use crate::detect::ClientHello;
 use crate::http::server;
 use crate::inspect::{Inspected, inspect};
 use crate::io::Io;
-use crate::model::{DownstreamTls, NetworkFilter};
+use crate::model::{DownstreamTls, Facts, FilterChain, NetworkFilter, Wire};
 use crate::outbound::speaks_http2;
 use crate::refuse::{self, Refusal};
 use crate::tcp;
@@ -57,7 +57,10 @@ async fn admit(worker: &Rc<Worker>, mut io: Io, remote: SocketAddr, destination:
         NetworkFilter::Tcp(settings) => {
             let downstream =
                 tcp::Downstream { direction: Direction::Inbound, remote, destination, principal: secured.principal, security };
-            tcp::serve(worker, settings, downstream, io, opened).await
+            tokio::select! {
+                served = tcp::serve(worker, settings, downstream, io, opened) => served,
+                () = chain_gone(worker, destination, &chain) => Err(Refusal::NoChain("what was accepted before")),
+            }
         }
         NetworkFilter::Http(settings) => {
             let http2 = match secured.alpn.as_deref() {
@@ -66,6 +69,7 @@ async fn admit(worker: &Rc<Worker>, mut io: Io, remote: SocketAddr, destination:
             };
             let connection = Connection {
                 direction: Direction::Inbound,
+                chain: chain.clone(),
                 settings: settings.clone(),
                 http2,
                 remote,
@@ -79,6 +83,23 @@ async fn admit(worker: &Rc<Worker>, mut io: Io, remote: SocketAddr, destination:
             Ok(())
         }
     }
+}
+
+/// Returns when a newer configuration would no longer take the connection.
+async fn chain_gone(worker: &Worker, destination: SocketAddr, chain: &FilterChain) {
+    chain.retired.wait().await;
+    if would_admit(worker, destination, chain) {
+        std::future::pending().await
+    }
+}
+
+/// Whether the configuration now in force has a chain for such a connection as `chain` took.
+pub fn would_admit(worker: &Worker, destination: SocketAddr, chain: &FilterChain) -> bool {
+    let wire = if chain.tls.is_some() { Wire::Tls } else { Wire::Raw };
+    let offers: Vec<&str> = chain.matches.application_protocols.iter().map(|name| &**name).collect();
+    let facts = Facts { destination, wire, server_name: None, application_protocols: &offers };
+    let tables = worker.handover.tables.load();
+    tables.inbound.as_ref().and_then(|listener| listener.chain(&facts)).is_some_and(|new| new.tls.is_some() == chain.tls.is_some())
 }
 
 async fn terminate(worker: &Worker, tls: &DownstreamTls, hello: &ClientHello, io: Io) -> Result<(Io, Secured), Refusal> {

@@ -50,6 +50,7 @@ async fn route(worker: &Rc<Worker>, mut io: Io, remote: SocketAddr, destination:
             let http2 = speaks_http2(&mut io, settings, protocol).await?;
             let connection = Connection {
                 direction: Direction::Outbound,
+                chain: chain.clone(),
                 settings: settings.clone(),
                 http2,
                 remote,

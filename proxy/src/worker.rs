@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 
 use crate::capture::listen;
 use crate::handover::{Demand, Handover, Phase};
-use crate::model::{HttpSettings, Known};
+use crate::model::{FilterChain, HttpSettings, Known};
 use crate::upstream::{self, Clusters};
 use crate::{inbound, outbound};
 
@@ -56,6 +56,8 @@ pub enum Direction {
 pub struct Connection {
     /// Which way.
     pub direction: Direction,
+    /// The filter chain that serves it.
+    pub chain: Arc<FilterChain>,
     /// Settings of its connection manager.
     pub settings: Arc<HttpSettings>,
     /// HTTP/2.

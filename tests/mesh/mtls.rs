@@ -1,6 +1,7 @@
 //! mTLS is real: what crosses the wire is TLS 1.3 with a post-quantum key exchange, and modes mean what they say.
 
-use std::time::Duration;
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
 
 use lab::Lab;
 use libtest_mimic::Trial;
@@ -19,6 +20,7 @@ pub fn tests() -> Vec<Trial> {
     vec![
         test("mtls::the_wire_carries_tls13_with_x25519mlkem768_and_no_plaintext", on_the_wire),
         test("mtls::a_client_without_a_certificate_is_refused_under_strict_and_served_under_permissive", modes),
+        test("mtls::strict_closes_plaintext_connections_that_are_open", strict_closes),
         test("mtls::a_certificate_names_its_spiffe_id_and_nothing_else", names),
     ]
 }
@@ -68,6 +70,27 @@ fn modes() -> Outcome {
         Err(_) => Ok(()),
         Ok(response) => Err(format!("plaintext still gets {}", response.status)),
     })?;
+    Ok(())
+}
+
+fn strict_closes() -> Outcome {
+    let config = Config::echo();
+    config.client("outsider", 99, false);
+    config.mtls("PERMISSIVE");
+    let lab = config.start()?;
+    let mut stream = lab.pod("outsider")?.connect(ECHO_POD)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: echo\r\n\r\n")?;
+    let mut first = [0; 12];
+    stream.read_exact(&mut first)?;
+    ensure!(&first == b"HTTP/1.1 200", "plaintext under PERMISSIVE: {:?}", String::from_utf8_lossy(&first));
+    config.mtls("STRICT");
+    let changed = Instant::now();
+    let mut rest = Vec::new();
+    let ended = stream.read_to_end(&mut rest);
+    let took = changed.elapsed();
+    println!("closed {took:?} after STRICT was written: {ended:?}");
+    ensure!(took < Duration::from_secs(5), "the plaintext connection was open for {took:?} under STRICT: {ended:?}");
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use crate::problem::Problems;
 use crate::world::{DestinationRules, Services};
 use crate::yaml::{FieldPath, nearest};
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Names that are looked for among all hosts in one build; looking is slow, and nobody reads a thousand hints.
@@ -64,6 +65,32 @@ impl<'a> References<'a> {
         }
         if let Some(subset) = &destination.subset {
             self.subset(&at.key("subset"), host, subset, problems);
+        }
+    }
+
+    /// The ports that requests for some hosts come for.
+    pub(super) fn ports_of(&self, hosts: &[Host]) -> BTreeSet<u16> {
+        let services = hosts.iter().flat_map(|host| self.services.of_host(host));
+        services.flat_map(|service| service.ports.iter().map(|port| port.number)).collect()
+    }
+
+    /// A destination without a port gets requests on the port that they came for, unless it has only one.
+    pub(super) fn left_out_port(
+        &self,
+        at: &FieldPath,
+        destination: &Destination,
+        namespace: &str,
+        asked: &BTreeSet<u16>,
+        problems: &mut Problems,
+    ) {
+        let service = self.services.get(namespace, &destination.host);
+        let Some(service) = service.filter(|service| destination.port.is_none() && service.ports.len() > 1) else {
+            return;
+        };
+        if !asked.is_empty() && asked.iter().all(|port| service.port(*port).is_none()) {
+            let message =
+                format!("is needed: {} has the ports {}, but requests come for another", service.host, ports(service));
+            problems.error(&at.key("port").key("number"), message);
         }
     }
 

@@ -81,7 +81,10 @@ fn check(routes: &Routes, references: &References<'_>, problems: &mut Problems) 
             problems.warning(&hosts_at.index(index), message);
         }
     }
+    let asked = references.ports_of(&routes.rules.hosts);
     for (at, destination) in &routes.references {
-        references.destination(at, destination, &routes.rules.source.namespace, problems);
+        let namespace = &routes.rules.source.namespace;
+        references.destination(at, destination, namespace, problems);
+        references.left_out_port(at, destination, namespace, &asked, problems);
     }
 }

@@ -194,7 +194,7 @@ impl Catalog for MeshCatalog {
         })?;
         *self.state.lock().connected.entry(client.viewer.address).or_default() += 1;
         self.metrics.connected.inc();
-        tracing::info!(
+        tracing::debug!(
             proxy = %client,
             address = %client.viewer.address,
             on_demand = client.on_demand,
@@ -285,6 +285,6 @@ impl Catalog for MeshCatalog {
         }
         drop(state);
         self.metrics.connected.dec();
-        tracing::info!(proxy = %client, "a proxy disconnected");
+        tracing::debug!(proxy = %client, "a proxy disconnected");
     }
 }

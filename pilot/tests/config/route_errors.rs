@@ -86,6 +86,18 @@ fn destinations_must_exist() {
 }
 
 #[test]
+fn a_port_is_needed_when_requests_come_for_another() {
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: two, namespace: shop}\nspec:\n  clusterIP: 10.96.1.77\n  ports: [{name: a, port: 81}, {name: b, port: 82}]\n---\n";
+    let to_two = rule("route: [{destination: {host: two}}]");
+    assert_eq!(
+        findings_of(&format!("{service}{to_two}")),
+        [
+            "x.yaml:14: spec.http[0].route[0].destination.port.number: is needed: two.shop.svc.cluster.local has the ports 81, 82, but requests come for another"
+        ]
+    );
+}
+
+#[test]
 fn weights_must_share() {
     rules_give(&[
         (

@@ -139,6 +139,9 @@ impl Control {
             if tables.outbound.is_some() && tables.inbound.is_some() {
                 self.become_ready();
             }
+            for (old, new) in self.store.take_replaced() {
+                old.retire_for(new.as_deref());
+            }
         }
         let store = &self.store;
         self.waiting.retain(|(_, answer)| !answer.is_closed());

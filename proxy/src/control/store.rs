@@ -40,6 +40,7 @@ pub struct Store {
     outbound_port: u16,
     inbound_port: u16,
     dirty: bool,
+    replaced: Vec<(Arc<Listener>, Option<Arc<Listener>>)>,
 }
 
 /// Subscriptions to change.
@@ -77,7 +78,7 @@ impl Store {
     pub fn accept(&mut self, name: &str, value: Compiled, now: u64) {
         let name: Arc<str> = name.into();
         match value {
-            Compiled::Listener(value) => drop(self.staged_listeners.insert(name, Staged { value, since: now })),
+            Compiled::Listener(value) => self.stage_listener(name, value, now),
             Compiled::Routes(value) => drop(self.staged_routes.insert(name, Staged { value, since: now })),
             Compiled::Cluster(value) => drop(self.staged_clusters.insert(name, Staged { value, since: now })),
             Compiled::Endpoints(value) => self.set_endpoints(name, Known::Present(value)),
@@ -88,6 +89,13 @@ impl Store {
                 }
             }
         }
+    }
+
+    fn stage_listener(&mut self, name: Arc<str>, mut value: Arc<Listener>, since: u64) {
+        if let (Some(new), Some(Known::Present(old))) = (Arc::get_mut(&mut value), self.listeners.get(&name)) {
+            new.keep_chains_of(old);
+        }
+        self.staged_listeners.insert(name, Staged { value, since });
     }
 
     /// Endpoints found by EDS or by DNS.
@@ -113,8 +121,7 @@ impl Store {
             ResourceType::Listener => {
                 self.staged_listeners.remove(&name);
                 if gone.replaces(self.listeners.get(&name)) {
-                    self.listeners.insert(name.clone(), gone.known());
-                    self.index_listener(&name);
+                    self.put_listener(name, gone.known());
                 }
             }
             ResourceType::Route => gone.apply(&mut self.tables.routes, &mut self.staged_routes, name),
@@ -163,14 +170,28 @@ impl Store {
         }
         let listeners = take(&mut self.staged_listeners, |s| due(s.since) || self.tables.knows_all_of(&s.value));
         for (name, listener) in listeners {
-            self.listeners.insert(name.clone(), Known::Present(listener));
-            self.index_listener(&name);
+            self.put_listener(name, Known::Present(listener));
             self.dirty = true;
         }
         if self.dirty {
             self.tables.version += 1;
         }
         std::mem::take(&mut self.dirty)
+    }
+
+    /// Listeners that were replaced, and by what; for the caller to tell their connections once the tables are published.
+    pub fn take_replaced(&mut self) -> Vec<(Arc<Listener>, Option<Arc<Listener>>)> {
+        std::mem::take(&mut self.replaced)
+    }
+
+    /// Puts what is known of a listener in its place.
+    fn put_listener(&mut self, name: Arc<str>, known: Known<Listener>) {
+        let new = known.present().cloned();
+        let old = self.listeners.insert(name.clone(), known);
+        self.index_listener(&name);
+        if let Some(Known::Present(old)) = old {
+            self.replaced.push((old, new));
+        }
     }
 
     fn index_listener(&mut self, name: &Arc<str>) {

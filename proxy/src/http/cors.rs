@@ -22,7 +22,7 @@ pub struct Cors {
     pub methods: Option<HeaderValue>,
     /// `access-control-allow-headers` of preflight answers.
     pub headers: Option<HeaderValue>,
-    /// `access-control-expose-headers` of responses.
+    /// `access-control-expose-headers` of all answers.
     pub expose: Option<HeaderValue>,
     /// `access-control-max-age` of preflight answers.
     pub max_age: Option<HeaderValue>,
@@ -68,7 +68,7 @@ impl Cors {
     fn preflight(&self, origin: &HeaderValue, request: &HeaderMap) -> Response<()> {
         let mut response = Response::new(());
         let headers = response.headers_mut();
-        self.permit(origin, headers);
+        self.annotate(origin, headers);
         let private = self.private_network && request.get(REQUEST_PRIVATE_NETWORK).is_some_and(|asked| asked == "true");
         let values = [
             (ACCESS_CONTROL_ALLOW_METHODS, self.methods.clone()),
@@ -86,16 +86,12 @@ impl Cors {
 
     /// Says in the response to a request of an allowed origin that the origin may read it.
     pub fn annotate(&self, origin: &HeaderValue, headers: &mut HeaderMap) {
-        self.permit(origin, headers);
-        if let Some(expose) = &self.expose {
-            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, expose.clone());
-        }
-    }
-
-    fn permit(&self, origin: &HeaderValue, headers: &mut HeaderMap) {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         if self.credentials {
             headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        }
+        if let Some(expose) = &self.expose {
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, expose.clone());
         }
     }
 }

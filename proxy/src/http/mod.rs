@@ -263,7 +263,7 @@ fn for_the_downstream(
         }
     }
     let draining = connection.direction == Direction::Inbound && *worker.handover.phase.borrow() >= Phase::Draining;
-    if draining && !switched && !connection.http2 {
+    if (draining || connection.chain.retired.is_set()) && !switched && !connection.http2 {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
 }

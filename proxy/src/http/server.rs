@@ -19,8 +19,11 @@ use super::response_body::{ResponseBody, ResponseBodyError};
 use crate::handover::Phase;
 use crate::io::Io;
 use crate::runtime::LocalExecutor;
-use crate::worker::{Connection, Worker};
+use crate::inbound;
+use crate::worker::{Connection, Direction, Worker};
 
+/// What a connection that is no longer allowed gets to finish its request.
+const LAST_MOMENTS: Duration = Duration::from_secs(2);
 /// A peer that answers no PING for so long is gone.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_ANSWER: Duration = Duration::from_secs(10);
@@ -64,7 +67,19 @@ async fn serve_http1(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -
     let mut phase = worker.handover.phase.clone();
     tokio::select! {
         served = serving => served.map_err(|error| why(&error, stage.get())),
+        () = refused_by_now(worker, connection) => Ok(()),
         _ = phase.wait_for(|phase| *phase >= Phase::Stopping) => Ok(()),
+    }
+}
+
+/// Returns a moment after a newer configuration has replaced the connection's filter chain by none that would take
+/// it: plaintext under STRICT. Otherwise its next answer asks the client to connect anew, and nothing is cut.
+async fn refused_by_now(worker: &Worker, connection: &Connection) {
+    connection.chain.retired.wait().await;
+    if connection.direction == Direction::Inbound && !inbound::would_admit(worker, connection.original_dst, &connection.chain) {
+        tokio::time::sleep(LAST_MOMENTS).await;
+    } else {
+        std::future::pending().await
     }
 }
 
@@ -90,9 +105,11 @@ async fn serve_http2(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -
     tokio::select! {
         served = serving.as_mut() => return served.map_err(|error| why(&error, Stage::Busy)),
         _ = phase.wait_for(|phase| *phase >= Phase::Draining) => serving.as_mut().graceful_shutdown(),
+        () = connection.chain.retired.wait() => serving.as_mut().graceful_shutdown(),
     }
     tokio::select! {
         served = serving => served.map_err(|error| why(&error, Stage::Busy)),
+        () = refused_by_now(worker, connection) => Ok(()),
         _ = phase.wait_for(|phase| *phase >= Phase::Stopping) => Ok(()),
     }
 }

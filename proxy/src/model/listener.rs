@@ -11,6 +11,7 @@ use crate::http::fault::Fault;
 use crate::http::normalise::{HostRules, PathRules};
 use crate::http::route_table::RouteTable;
 use crate::http::weights::Targets;
+use crate::model::Retired;
 
 /// One xDS listener.
 #[derive(Debug)]
@@ -74,6 +75,10 @@ pub struct FilterChain {
     pub tls: Option<DownstreamTls>,
     /// Who serves the connection.
     pub filter: NetworkFilter,
+    /// The encoded configuration: chains with the same are the same chain, in any version of the listener.
+    pub fingerprint: Box<[u8]>,
+    /// Whether a newer configuration has replaced it.
+    pub retired: Retired,
 }
 
 /// How mTLS from a downstream peer is terminated.
@@ -209,6 +214,27 @@ pub struct Facts<'a> {
 }
 
 impl Listener {
+    /// Takes over the chains that an older version of the listener has as well, so that their connections go on.
+    pub fn keep_chains_of(&mut self, old: &Listener) {
+        for chain in self.chains.iter_mut().chain(&mut self.default_chain) {
+            if let Some(same) = old.all_chains().find(|old| old.fingerprint == chain.fingerprint) {
+                *chain = same.clone();
+            }
+        }
+    }
+
+    /// Tells the connections of chains that `new` does not have.
+    pub fn retire_for(&self, new: Option<&Listener>) {
+        let kept = |chain: &Arc<FilterChain>| new.is_some_and(|new| new.all_chains().any(|other| Arc::ptr_eq(other, chain)));
+        for chain in self.all_chains().filter(|chain| !kept(chain)) {
+            chain.retired.set();
+        }
+    }
+
+    fn all_chains(&self) -> impl Iterator<Item = &Arc<FilterChain>> {
+        self.chains.iter().chain(&self.default_chain)
+    }
+
     /// The chain for a connection. Criteria are taken one after the other, the more specific value first, and a choice
     /// is never taken back: Envoy's order (`FilterChainMatch`).
     pub fn chain(&self, facts: &Facts<'_>) -> Option<&Arc<FilterChain>> {
@@ -236,7 +262,7 @@ impl Listener {
 
     /// Every filter that may serve a connection.
     pub fn filters(&self) -> impl Iterator<Item = &NetworkFilter> {
-        self.chains.iter().chain(&self.default_chain).map(|chain| &chain.filter)
+        self.all_chains().map(|chain| &chain.filter)
     }
 }
 

@@ -4,6 +4,7 @@
 
 pub mod cluster;
 pub mod listener;
+pub mod retired;
 pub mod tables;
 
 pub use cluster::{
@@ -12,4 +13,5 @@ pub use cluster::{
 pub use listener::{
     ChainMatch, ClientCertHeader, DownstreamTls, Facts, FilterChain, HttpSettings, Listener, NetworkFilter, RouteSource, ServerHeader, TcpProxy, Wire,
 };
+pub use retired::Retired;
 pub use tables::{Destination, Known, Tables};

@@ -12,7 +12,7 @@ use xds::unpack;
 use super::field::{self, truth};
 use super::reason::{Reason, Under, none_set, type_name};
 use super::{each, hcm, http_filters, tcp_proxy, transport};
-use crate::model::{ChainMatch, FilterChain, NetworkFilter, Wire};
+use crate::model::{ChainMatch, FilterChain, NetworkFilter, Retired, Wire};
 
 /// Compiles one chain.
 #[allow(deprecated)]
@@ -24,6 +24,8 @@ pub(super) fn compile(chain: &XdsChain, inbound: bool) -> Result<FilterChain, Re
         matches: chain.filter_chain_match.as_ref().map(condition).transpose().under("filter_chain_match")?.unwrap_or_default(),
         tls,
         filter: filters(&chain.filters, inbound)?,
+        fingerprint: xds::Message::encode_to_vec(chain).into(),
+        retired: Retired::default(),
     })
 }
 

@@ -14,6 +14,15 @@ use crate::model::{Assignment, Endpoint};
 /// Most endpoints of a cluster.
 const MAX_ENDPOINTS: usize = 100_000;
 
+/// Compiles an assignment that travels on its own, under the name of its cluster.
+pub(super) fn compile_named(name: &str, config: &ClusterLoadAssignment) -> Result<Assignment, Reason> {
+    if config.cluster_name != name {
+        let why = format!("{:?} is not the name under which it was sent", config.cluster_name);
+        return Err(Reason::at("cluster_name", why));
+    }
+    compile(config)
+}
+
 /// Compiles an assignment: the endpoints that can be used, of the best priority that has any.
 pub(super) fn compile(config: &ClusterLoadAssignment) -> Result<Assignment, Reason> {
     let drops = config.policy.as_ref().is_some_and(|policy| !policy.drop_overloads.is_empty());
