@@ -144,7 +144,11 @@ async fn supervise(
     let exporter = Exporter::start(
         handover.metrics.clone(),
         channel.clone(),
-        ExporterOptions { interval: options.report_every, resource: who_reports(handover), ..ExporterOptions::default() },
+        ExporterOptions {
+            interval: options.report_every,
+            resource: who_reports(handover),
+            ..ExporterOptions::default()
+        },
     );
     let stopping = phase.clone();
     let configuring = async {

@@ -151,7 +151,10 @@ pub async fn client_hello<S: AsyncRead + Unpin>(io: &mut Prefixed<S>) -> io::Res
             Err((error, _)) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
         }
         if io.read_ahead().await? == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the peer closed in the middle of its TLS ClientHello"));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the peer closed in the middle of its TLS ClientHello",
+            ));
         }
     }
 }

@@ -55,8 +55,13 @@ async fn admit(worker: &Rc<Worker>, mut io: Io, remote: SocketAddr, destination:
     let security = if secured.principal.is_some() { Security::MutualTls } else { Security::None };
     match &chain.filter {
         NetworkFilter::Tcp(settings) => {
-            let downstream =
-                tcp::Downstream { direction: Direction::Inbound, remote, destination, principal: secured.principal, security };
+            let downstream = tcp::Downstream {
+                direction: Direction::Inbound,
+                remote,
+                destination,
+                principal: secured.principal,
+                security,
+            };
             tokio::select! {
                 served = tcp::serve(worker, settings, downstream, io, opened) => served,
                 () = chain_gone(worker, destination, &chain) => Err(Refusal::NoChain("what was accepted before")),
@@ -99,10 +104,19 @@ pub fn would_admit(worker: &Worker, destination: SocketAddr, chain: &FilterChain
     let offers: Vec<&str> = chain.matches.application_protocols.iter().map(|name| &**name).collect();
     let facts = Facts { destination, wire, server_name: None, application_protocols: &offers };
     let tables = worker.handover.tables.load();
-    tables.inbound.as_ref().and_then(|listener| listener.chain(&facts)).is_some_and(|new| new.tls.is_some() == chain.tls.is_some())
+    tables
+        .inbound
+        .as_ref()
+        .and_then(|listener| listener.chain(&facts))
+        .is_some_and(|new| new.tls.is_some() == chain.tls.is_some())
 }
 
-async fn terminate(worker: &Worker, tls: &DownstreamTls, hello: &ClientHello, io: Io) -> Result<(Io, Secured), Refusal> {
+async fn terminate(
+    worker: &Worker,
+    tls: &DownstreamTls,
+    hello: &ClientHello,
+    io: Io,
+) -> Result<(Io, Secured), Refusal> {
     let config = worker.handover.tls.server(tls, &hello.alpn).map_err(|error| Refusal::Tls(error.to_string()))?;
     let plain = io.into_plain().ok_or_else(|| Refusal::Tls("TLS within TLS".into()))?;
     let stream = tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(plain))

@@ -38,7 +38,12 @@ pub struct Inspected {
 ///
 /// # Errors
 /// When no chain takes the connection, or its first bytes do not come.
-pub async fn inspect(worker: &Rc<Worker>, listener: &Listener, io: &mut Io, destination: SocketAddr) -> Result<Inspected, Refusal> {
+pub async fn inspect(
+    worker: &Rc<Worker>,
+    listener: &Listener,
+    io: &mut Io,
+    destination: SocketAddr,
+) -> Result<Inspected, Refusal> {
     let silent = chain(listener, destination, Wire::Raw, &ClientHello::default(), None);
     if !listener.inspect_tls && !listener.inspect_http {
         return silent.map(|chain| Inspected { chain, hello: ClientHello::default(), opened: None, protocol: None });
@@ -101,7 +106,12 @@ fn learn(worker: &Worker, destination: SocketAddr) {
     }
 }
 
-async fn spoke(listener: &Listener, io: &mut Io, destination: SocketAddr, protocol: Protocol) -> Result<Inspected, Refusal> {
+async fn spoke(
+    listener: &Listener,
+    io: &mut Io,
+    destination: SocketAddr,
+    protocol: Protocol,
+) -> Result<Inspected, Refusal> {
     let (wire, hello) = match protocol {
         Protocol::Tls if listener.inspect_tls => {
             let hello = timeout(FIRST_BYTES, detect::client_hello(io))
@@ -124,7 +134,6 @@ fn chain(
     found: Option<&str>,
 ) -> Result<Arc<FilterChain>, Refusal> {
     let offers: Vec<&str> = hello.alpn.iter().map(String::as_str).chain(found).collect();
-    let facts =
-        Facts { destination, wire, server_name: hello.server_name.as_deref(), application_protocols: &offers };
+    let facts = Facts { destination, wire, server_name: hello.server_name.as_deref(), application_protocols: &offers };
     listener.chain(&facts).cloned().ok_or(Refusal::NoChain(if wire == Wire::Tls { "this TLS" } else { "plaintext" }))
 }

@@ -59,8 +59,12 @@ impl fmt::Display for Refusal {
             Self::Undiscovered => {
                 f.write_str("the control plane has not said what is there; is it up, and can this pod reach it?")
             }
-            Self::BadConfiguration(reason) => write!(f, "its configuration was refused and there is no earlier one: {reason}"),
-            Self::NoChain(wire) => write!(f, "no filter chain accepts {wire} here: the port may demand mTLS (PeerAuthentication STRICT)"),
+            Self::BadConfiguration(reason) => {
+                write!(f, "its configuration was refused and there is no earlier one: {reason}")
+            }
+            Self::NoChain(wire) => {
+                write!(f, "no filter chain accepts {wire} here: the port may demand mTLS (PeerAuthentication STRICT)")
+            }
             Self::Tls(error) => write!(f, "the TLS handshake failed: {error}"),
             Self::Silent => f.write_str("the peer said nothing in time"),
             Self::Closed => f.write_str("the peer closed before it said anything"),

@@ -52,9 +52,15 @@ impl Stats {
                 "Resources of the control plane that this proxy refused, by type.",
                 &["type"],
             ),
-            connected: metrics.gauge("meltemi_control_plane_connected", "1 while a control plane is connected, else 0."),
-            snapshot_version: metrics.gauge("meltemi_snapshot_version", "Number of the configuration snapshot in force."),
-            retries: metrics.counter_vec("meltemi_retries_total", "Tries of a request beyond its first, by reason.", &["reason"]),
+            connected: metrics
+                .gauge("meltemi_control_plane_connected", "1 while a control plane is connected, else 0."),
+            snapshot_version: metrics
+                .gauge("meltemi_snapshot_version", "Number of the configuration snapshot in force."),
+            retries: metrics.counter_vec(
+                "meltemi_retries_total",
+                "Tries of a request beyond its first, by reason.",
+                &["reason"],
+            ),
             discoveries: metrics.counter(
                 "meltemi_discoveries_total",
                 "Connections that waited for the control plane because their destination was new.",

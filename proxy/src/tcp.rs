@@ -140,13 +140,19 @@ impl<'a> Account<'a> {
     fn failed(worker: &'a Rc<Worker>, downstream: &Downstream, settings: &TcpProxy) -> Self {
         let tables = worker.handover.tables.load();
         let cluster = settings.targets.iter().find_map(|target| worker.clusters.get(&tables, &target.cluster).ok());
-        let service = cluster.map_or_else(|| worker.unknown_service.clone(), |upstream| upstream.cluster.service.clone());
+        let service =
+            cluster.map_or_else(|| worker.unknown_service.clone(), |upstream| upstream.cluster.service.clone());
         let account = Self::new(worker, downstream, worker.unknown.clone(), service);
         account.series(ResponseFlags::UF, record::TcpSeries::opened);
         account
     }
 
-    fn new(worker: &'a Rc<Worker>, downstream: &Downstream, peer: Arc<Workload>, service: Arc<record::Service>) -> Self {
+    fn new(
+        worker: &'a Rc<Worker>,
+        downstream: &Downstream,
+        peer: Arc<Workload>,
+        service: Arc<record::Service>,
+    ) -> Self {
         let inbound = downstream.direction == Direction::Inbound;
         let own = worker.handover.own.clone();
         let (source, destination) = if inbound {

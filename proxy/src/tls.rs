@@ -23,12 +23,17 @@ pub const ISTIO_HTTP2: Alpn = &["istio-h2", "istio", "h2"];
 /// For anything else inside mTLS.
 pub const ISTIO_TCP: Alpn = &["istio-peer-exchange", "istio"];
 
+/// The listener's settings and the protocol chosen among the client's offers.
+type ServerKey = (DownstreamTls, Option<Box<str>>);
+/// The cluster's settings and what is offered in place of its own.
+type ClientKey = (Arc<UpstreamTls>, Option<Alpn>);
+
 /// The configurations of a process.
 pub struct TlsConfigs {
     identity: Identity,
     trust_domain: Option<TrustDomain>,
-    servers: RwLock<HashMap<(DownstreamTls, Option<Box<str>>), Arc<ServerConfig>>>,
-    clients: RwLock<HashMap<(Arc<UpstreamTls>, Option<Alpn>), Arc<ClientConfig>>>,
+    servers: RwLock<HashMap<ServerKey, Arc<ServerConfig>>>,
+    clients: RwLock<HashMap<ClientKey, Arc<ClientConfig>>>,
 }
 
 /// Why there is no configuration.
@@ -45,7 +50,12 @@ pub enum TlsError {
 impl TlsConfigs {
     /// Nothing is built yet.
     pub fn new(identity: Identity, trust_domain: &str) -> Self {
-        Self { identity, trust_domain: trust_domain.parse().ok(), servers: RwLock::default(), clients: RwLock::default() }
+        Self {
+            identity,
+            trust_domain: trust_domain.parse().ok(),
+            servers: RwLock::default(),
+            clients: RwLock::default(),
+        }
     }
 
     /// For a connection from a downstream peer that offers `alpn`. Without an offer of ours among them none is
@@ -61,7 +71,8 @@ impl TlsConfigs {
         }
         let client_auth = if tls.require_client_certificate { ClientAuth::Required } else { ClientAuth::Optional };
         let offered: Vec<&[u8]> = key.1.iter().map(|name| name.as_bytes()).collect();
-        let config = citadel::tls::server(&self.identity, client_auth, &self.trust_domains(&tls.trust_domains)?, &offered)?;
+        let config =
+            citadel::tls::server(&self.identity, client_auth, &self.trust_domains(&tls.trust_domains)?, &offered)?;
         self.servers.write().insert(key, config.clone());
         Ok(config)
     }
@@ -83,10 +94,10 @@ impl TlsConfigs {
             citadel::tls::client(&self.identity, self.peer_names(tls)?, &alpn)?
         } else {
             {
-            let roots = tls.ca_file.as_deref().map_or(Roots::System, |file| Roots::File(file.into()));
-            let names: Vec<String> = tls.peer_names.iter().map(|name| name.to_string()).collect();
-            citadel::tls::simple_client(&roots, &names, &alpn)?
-        }
+                let roots = tls.ca_file.as_deref().map_or(Roots::System, |file| Roots::File(file.into()));
+                let names: Vec<String> = tls.peer_names.iter().map(|name| name.to_string()).collect();
+                citadel::tls::simple_client(&roots, &names, &alpn)?
+            }
         };
         self.clients.write().insert(key, config.clone());
         Ok(config)

@@ -34,8 +34,11 @@ pub struct Worker {
     pub unknown: Arc<Workload>,
     /// Whatever is not known.
     pub unknown_service: Arc<Service>,
-    peers: RefCell<HashMap<(IpAddr, Option<Arc<str>>), Peer>>,
+    peers: RefCell<HashMap<PeerKey, Peer>>,
 }
+
+/// An address and the identity that its certificate proved.
+type PeerKey = (IpAddr, Option<Arc<str>>);
 
 /// A downstream peer as metrics name it, and the description that it was made from.
 struct Peer {

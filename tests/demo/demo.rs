@@ -59,9 +59,11 @@ fn json() -> Outcome {
     }
     let edges = figures["edges"].as_array().ok_or("no edges")?;
     let canary = edges.iter().find(|edge| edge["destination"] == "catalog").ok_or("no catalog")?;
-    let wanted: Vec<f64> = canary["shares"].as_array().into_iter().flatten().filter_map(|share| share["wanted"].as_f64()).collect();
+    let wanted: Vec<f64> =
+        canary["shares"].as_array().into_iter().flatten().filter_map(|share| share["wanted"].as_f64()).collect();
     ensure!(wanted == [0.9, 0.1], "the catalog's shares are {:#}", canary["shares"]);
-    let observed: f64 = canary["shares"].as_array().into_iter().flatten().filter_map(|share| share["observed"].as_f64()).sum();
+    let observed: f64 =
+        canary["shares"].as_array().into_iter().flatten().filter_map(|share| share["observed"].as_f64()).sum();
     ensure!((observed - 1.0).abs() < 0.001, "observed shares add up to {observed}");
     Ok(())
 }
@@ -69,7 +71,8 @@ fn json() -> Outcome {
 /// Every running process of the program, by its command line: no other test has one while this one runs.
 fn processes() -> Vec<String> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let ours = entries.filter(|entry| std::fs::read_link(entry.path().join("exe")).is_ok_and(|program| program == meltemi()));
+    let ours =
+        entries.filter(|entry| std::fs::read_link(entry.path().join("exe")).is_ok_and(|program| program == meltemi()));
     ours.map(|entry| {
         let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
         format!("{:?} {}", entry.file_name(), String::from_utf8_lossy(&line).replace('\0', " "))
@@ -82,15 +85,16 @@ fn surroundings() -> String {
     let show = |program: &str, args: &[&str]| {
         lab::tools::run(program, args, "").unwrap_or_else(|error| format!("{program}: {error}"))
     };
-    format!("{}\n{}\n{}", show("ip", &["-brief", "link"]), show("nft", &["list", "ruleset"]), show("ip", &["netns", "list"]))
+    format!(
+        "{}\n{}\n{}",
+        show("ip", &["-brief", "link"]),
+        show("nft", &["list", "ruleset"]),
+        show("ip", &["netns", "list"])
+    )
 }
 
 fn started() -> std::io::Result<Child> {
-    demo(&["--for", "60s", "--output", "json"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
+    demo(&["--for", "60s", "--output", "json"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
 }
 
 fn nothing_left(before: &str) -> Outcome {

@@ -28,10 +28,15 @@ pub fn tests() -> Vec<Trial> {
 
 /// Envoy as a sidecar, or what to do to have it.
 fn envoy() -> Result<SidecarKind, String> {
-    let cache = std::env::var("MELTEMI_CACHE").map(PathBuf::from).or_else(|_| std::env::var("HOME").map(|home| PathBuf::from(home).join(".cache/meltemi")));
+    let cache = std::env::var("MELTEMI_CACHE")
+        .map(PathBuf::from)
+        .or_else(|_| std::env::var("HOME").map(|home| PathBuf::from(home).join(".cache/meltemi")));
     let binary = cache.map_err(|_| "neither MELTEMI_CACHE nor HOME is set".to_owned())?.join(ENVOY);
     if !binary.exists() {
-        return Err(format!("no Envoy at {}: run `manifests/scripts/tools.sh test`, as `make test` does", binary.display()));
+        return Err(format!(
+            "no Envoy at {}: run `manifests/scripts/tools.sh test`, as `make test` does",
+            binary.display()
+        ));
     }
     Ok(SidecarKind::Envoy { binary })
 }
@@ -39,7 +44,11 @@ fn envoy() -> Result<SidecarKind, String> {
 /// Values of Envoy's statistics by name.
 fn stats(pod: &Pod, filter: &str) -> Result<Vec<(String, u64)>, String> {
     let text = pod.admin(&format!("/stats?filter={filter}")).map_err(|error| error.to_string())?.text();
-    Ok(text.lines().filter_map(|line| line.split_once(": ")).filter_map(|(name, value)| Some((name.to_owned(), value.trim().parse().ok()?))).collect())
+    Ok(text
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .filter_map(|(name, value)| Some((name.to_owned(), value.trim().parse().ok()?)))
+        .collect())
 }
 
 fn accepts() -> Outcome {
@@ -58,7 +67,10 @@ fn accepts() -> Outcome {
             if idle { Ok(()) } else { Err(format!("{warming:?} {active:?}")) }
         })?;
         let rejected = stats(pod, "update_rejected|update_failure")?;
-        let received: u64 = stats(pod, "(lds|cds|rds.*|.*eds.*)\\.update_success|\\.update_success")?.iter().map(|(_, value)| value).sum();
+        let received: u64 = stats(pod, "(lds|cds|rds.*|.*eds.*)\\.update_success|\\.update_success")?
+            .iter()
+            .map(|(_, value)| value)
+            .sum();
         println!("{name}: {received} updates taken, refused {rejected:?}");
         ensure!(!rejected.is_empty() && received > 3, "{name}: Envoy has received nothing: {received}");
         let refused: Vec<_> = rejected.iter().filter(|(name, value)| *value > 0 && name.contains("rejected")).collect();
@@ -92,7 +104,8 @@ fn both_sides() -> Outcome {
     }
     ensure!(served_by_envoy > 0, "our client never reached the pod behind Envoy");
     let handshakes: u64 = stats(lab.pod("echo-v2")?, "ssl.handshake")?.iter().map(|(_, value)| value).sum();
-    let failures: Vec<_> = stats(client, "ssl.(connection_error|fail_verify)")?.into_iter().filter(|(_, value)| *value > 0).collect();
+    let failures: Vec<_> =
+        stats(client, "ssl.(connection_error|fail_verify)")?.into_iter().filter(|(_, value)| *value > 0).collect();
     println!("TLS handshakes of Envoy: {handshakes}, failures at the client {failures:?}");
     ensure!(handshakes > 0 && failures.is_empty(), "handshakes {handshakes}, failures {failures:?}");
     Ok(())

@@ -134,7 +134,8 @@ struct End {
 pub fn run() -> Outcome {
     let config = Config::echo();
     config.client("client-envoy", 3, true);
-    let replicas = [Replica { pod: "echo-v1", host: 11, version: "v1" }, Replica { pod: "echo-v2", host: 12, version: "v2" }];
+    let replicas =
+        [Replica { pod: "echo-v1", host: 11, version: "v1" }, Replica { pod: "echo-v2", host: 12, version: "v2" }];
     config.app("echo", "10.96.2.10", &[("http", 80, 8080)], &["echo"], &replicas);
     config.echo_routes(ROUTES);
     let mut options = config.options();
@@ -145,7 +146,10 @@ pub fn run() -> Outcome {
         let ours = ending(&lab, "client", number, ask)?;
         let theirs = ending(&lab, "client-envoy", number, ask)?;
         if ours != theirs {
-            differ.push(format!("{number}: {} {} {:?}\n  ours:  {ours:?}\n  Envoy: {theirs:?}", ask.method, ask.path, ask.headers));
+            differ.push(format!(
+                "{number}: {} {} {:?}\n  ours:  {ours:?}\n  Envoy: {theirs:?}",
+                ask.method, ask.path, ask.headers
+            ));
         }
     }
     println!("{} of {} requests ended the same way", ASKS.len() - differ.len(), ASKS.len());
@@ -160,16 +164,23 @@ fn ending(lab: &Lab, pod: &str, number: usize, ask: &Ask) -> Result<End, String>
     let told = |error: &dyn std::fmt::Display| format!("request {number} through {pod}: {error}");
     let pod = lab.pod(pod).map_err(|error| told(&error))?;
     let stream = pod.connect(ECHO).map_err(|error| told(&error))?;
-    let response =
-        lab::http::request(stream, ask.method, ask.authority, ask.path, &headers, ask.body).map_err(|error| told(&error))?;
+    let response = lab::http::request(stream, ask.method, ask.authority, ask.path, &headers, ask.body)
+        .map_err(|error| told(&error))?;
     let body: Value = serde_json::from_slice(&response.body).unwrap_or(Value::Null);
     let seen = body["headers"].as_object().into_iter().flatten();
     Ok(End {
         status: response.status,
-        headers: response.headers.into_iter().filter(|(name, _)| !VARY.contains(&name.as_str()) && name != "content-length").collect(),
+        headers: response
+            .headers
+            .into_iter()
+            .filter(|(name, _)| !VARY.contains(&name.as_str()) && name != "content-length")
+            .collect(),
         upstream: body["instance"].clone(),
         path: body["path"].clone(),
-        seen: seen.filter(|(name, _)| !VARY.contains(&name.as_str())).map(|(name, value)| (name.clone(), value.clone())).collect(),
+        seen: seen
+            .filter(|(name, _)| !VARY.contains(&name.as_str()))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
         tries: body["attempt"].clone(),
     })
 }

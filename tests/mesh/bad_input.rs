@@ -44,7 +44,8 @@ fn served(pod: &Pod) -> Outcome {
 
 fn metric(lab: &Lab, pod: &str, series: &str) -> Outcome {
     until(series, Duration::from_secs(5), || {
-        let text = lab.pod(pod).map_err(|e| e.to_string())?.admin("/stats/prometheus").map_err(|e| e.to_string())?.text();
+        let text =
+            lab.pod(pod).map_err(|e| e.to_string())?.admin("/stats/prometheus").map_err(|e| e.to_string())?.text();
         let found = text.lines().any(|line| line.starts_with(series));
         if found { Ok(()) } else { Err("not counted".to_owned()) }
     })?;
@@ -56,23 +57,29 @@ fn garbage() -> Outcome {
     config.client("outsider", 99, false);
     let lab = config.start()?;
     let garbage: Vec<u8> = (0..4096_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    let openings: [&[u8]; 4] = [&[0xff; 64], b"\x00\x00\x00\x00", b"\x16\x03\x01\xff\xff\x01", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff"];
+    let openings: [&[u8]; 4] = [
+        &[0xff; 64],
+        b"\x00\x00\x00\x00",
+        b"\x16\x03\x01\xff\xff\x01",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff",
+    ];
     let pod = |port: u16| SocketAddr::from(([10, 44, 2, 11], port));
     let control_plane = lab.control_plane().address();
     let ports = [pod(15001), pod(15006), pod(15020), pod(15021), pod(15090), pod(8080), pod(12345), control_plane];
-    let (summary, ended) = Load { rate: Some(100), ..Load::steady(ECHO, "echo") }.run(lab.pod("client")?, || -> Result<(), String> {
-        for address in ports {
-            for opening in openings {
-                let outsider = lab.pod("outsider").map_err(|error| error.to_string())?;
-                let Ok(mut stream) = outsider.connect(address) else { continue };
-                // The other side may have closed before all of it was written.
-                let _ = stream.write_all(opening).and_then(|()| stream.write_all(&garbage));
-                let _ = stream.shutdown(std::net::Shutdown::Write);
-                read_to_end(&mut stream, Duration::from_secs(15)).map_err(|error| format!("{address}: {error}"))?;
+    let (summary, ended) =
+        Load { rate: Some(100), ..Load::steady(ECHO, "echo") }.run(lab.pod("client")?, || -> Result<(), String> {
+            for address in ports {
+                for opening in openings {
+                    let outsider = lab.pod("outsider").map_err(|error| error.to_string())?;
+                    let Ok(mut stream) = outsider.connect(address) else { continue };
+                    // The other side may have closed before all of it was written.
+                    let _ = stream.write_all(opening).and_then(|()| stream.write_all(&garbage));
+                    let _ = stream.shutdown(std::net::Shutdown::Write);
+                    read_to_end(&mut stream, Duration::from_secs(15)).map_err(|error| format!("{address}: {error}"))?;
+                }
             }
-        }
-        Ok(())
-    });
+            Ok(())
+        });
     ended?;
     ensure!(summary.failed() == 0, "other clients were hurt: {}", summary.told());
     lab.check()?;

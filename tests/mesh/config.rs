@@ -158,7 +158,15 @@ pub fn endpoints<'a>(name: &str, ports: &[(&str, u16, u16)], pods: impl Iterator
     text
 }
 
-fn pod(app: &str, replica: &Replica, image: &str, command: &str, args: &[&str], ports: &[u16], sidecar: bool) -> String {
+fn pod(
+    app: &str,
+    replica: &Replica,
+    image: &str,
+    command: &str,
+    args: &[&str],
+    ports: &[u16],
+    sidecar: bool,
+) -> String {
     let Replica { pod, host, version } = replica;
     let mut text = format!(
         "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {pod}\n  namespace: {NAMESPACE}\n  labels:\n    app: {app}\n    version: {version}\n"
@@ -166,7 +174,8 @@ fn pod(app: &str, replica: &Replica, image: &str, command: &str, args: &[&str], 
     if !sidecar {
         text.push_str("    sidecar.istio.io/inject: \"false\"\n");
     }
-    let _ = write!(text, "spec:\n  serviceAccountName: {app}\n  containers:\n    - name: {app}\n      image: {image}\n");
+    let _ =
+        write!(text, "spec:\n  serviceAccountName: {app}\n  containers:\n    - name: {app}\n      image: {image}\n");
     if !command.is_empty() {
         let _ = writeln!(text, "      command: {command}");
     }

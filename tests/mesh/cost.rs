@@ -26,7 +26,8 @@ fn mesh(services: usize) -> Config {
     let ports = [("http", 80, 8080)];
     for number in 1..=CALLED {
         let name = format!("called-{number}");
-        let text = crate::config::service(&name, &format!("10.96.4.{number}"), &ports).replace(&format!("{{app: {name}}}"), "{app: echo}")
+        let text = crate::config::service(&name, &format!("10.96.4.{number}"), &ports)
+            .replace(&format!("{{app: {name}}}"), "{app: echo}")
             + &crate::config::endpoints(&name, &ports, [("echo-v1", 11), ("echo-v2", 12)].into_iter());
         config.write(&format!("{name}.yaml"), &text);
     }
@@ -87,7 +88,9 @@ fn memory() -> Outcome {
 /// Everything that the control plane ever sent to the client's sidecar.
 fn updates(lab: &Lab) -> Result<f64, Box<dyn std::error::Error>> {
     let text = lab.pod("client")?.admin("/stats/prometheus")?.text();
-    let values = text.lines().filter_map(|line| line.strip_prefix("meltemi_xds_updates_total{")?.rsplit(' ').next()?.parse::<f64>().ok());
+    let values = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("meltemi_xds_updates_total{")?.rsplit(' ').next()?.parse::<f64>().ok());
     Ok(values.sum())
 }
 
@@ -99,7 +102,8 @@ fn silence() -> Outcome {
     let before = updates(&lab)?;
     let ports = [("http", 80, 8080)];
     let other = |pods: &[(&'static str, u8)]| {
-        crate::config::service("other-new", "10.96.5.1", &ports) + &crate::config::endpoints("other-new", &ports, pods.iter().copied())
+        crate::config::service("other-new", "10.96.5.1", &ports)
+            + &crate::config::endpoints("other-new", &ports, pods.iter().copied())
     };
     config.write("other-new.yaml", &other(&[("echo-v1", 11)]));
     config.write("other-new.yaml", &other(&[("echo-v1", 11), ("echo-v2", 12)]));

@@ -24,17 +24,17 @@ fn new_service() -> Outcome {
     let client = lab.pod("client")?;
     ensure!(client.get(ECHO, "/")?.status == 200, "echo cannot be reached");
     // The same pods under another name and address.
-    let text = crate::config::service("late", "10.96.2.77", &[("http", 80, 8080)]).replace("{app: late}", "{app: echo}")
+    let text = crate::config::service("late", "10.96.2.77", &[("http", 80, 8080)])
+        .replace("{app: late}", "{app: echo}")
         + &crate::config::endpoints("late", &[("http", 80, 8080)], [("echo-v1", 11)].into_iter());
     config.write("late.yaml", &text);
     // A try before Pilot has read the file goes where it would without a mesh, and takes as long as that does.
-    let response = until("the new service", Duration::from_secs(15), || {
-        match client.get(([10, 96, 2, 77], 80), "/") {
+    let response =
+        until("the new service", Duration::from_secs(15), || match client.get(([10, 96, 2, 77], 80), "/") {
             Ok(response) if response.status == 200 => Ok(response),
             Ok(response) => Err(format!("status {}", response.status)),
             Err(error) => Err(error.to_string()),
-        }
-    })?;
+        })?;
     ensure!(response.header("x-version") == Some("v1"), "answered by {:?}", response.headers);
     Ok(())
 }
@@ -55,12 +55,15 @@ fn away() -> Outcome {
     ensure!(answer.is_err(), "a destination not met before was served: {answer:?}");
     ensure!(started.elapsed() < Duration::from_secs(4), "the refusal took {:?}", started.elapsed());
     let metrics = client.admin("/stats/prometheus")?.text();
-    let counted = metrics.lines().any(|line| line.starts_with("meltemi_connections_refused_total{reason=\"undiscovered\"} 1"));
+    let counted =
+        metrics.lines().any(|line| line.starts_with("meltemi_connections_refused_total{reason=\"undiscovered\"} 1"));
     ensure!(counted, "the refusal was not counted");
     lab.control_plane().start()?;
-    until("the destination once the control plane is back", Duration::from_secs(15), || match client.get(([10, 96, 2, 40], 80), "/") {
-        Ok(response) if response.status == 200 => Ok(()),
-        other => Err(format!("{other:?}")),
+    until("the destination once the control plane is back", Duration::from_secs(15), || {
+        match client.get(([10, 96, 2, 40], 80), "/") {
+            Ok(response) if response.status == 200 => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
     })?;
     Ok(())
 }
@@ -89,7 +92,12 @@ fn metrics() -> Outcome {
     let has = |pod: &str, labels: &[String]| -> Result<(), String> {
         // Traffic tells the server's sidecar whom to ask about; the answer comes in the background.
         let _ = client.get(ECHO, "/");
-        let text = lab.pod(pod).map_err(|error| error.to_string())?.admin("/stats/prometheus").map_err(|error| error.to_string())?.text();
+        let text = lab
+            .pod(pod)
+            .map_err(|error| error.to_string())?
+            .admin("/stats/prometheus")
+            .map_err(|error| error.to_string())?
+            .text();
         let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("istio_requests_total{")).collect();
         match lines.iter().any(|line| labels.iter().all(|label| line.contains(label))) {
             true => Ok(()),

@@ -40,13 +40,23 @@ fn injected() -> Outcome {
     let config = Config::echo();
     let lab = config.start()?;
     let client = lab.pod("client")?;
-    apply(&config, &lab, "abort", "    - fault: {abort: {httpStatus: 418, percentage: {value: 20}}}\n      route: [{destination: {host: echo}}]")?;
+    apply(
+        &config,
+        &lab,
+        "abort",
+        "    - fault: {abort: {httpStatus: 418, percentage: {value: 20}}}\n      route: [{destination: {host: echo}}]",
+    )?;
     let (summary, ()) = Load::burst(ECHO, "echo", REQUESTS).run(client, || ());
     let aborted = *summary.statuses.get(&418).unwrap_or(&0);
     println!("aborted {aborted} of {REQUESTS}, written 20 %");
     within_chance(aborted, 0.2)?;
 
-    apply(&config, &lab, "delay", "    - fault: {delay: {fixedDelay: 1100ms, percentage: {value: 10}}}\n      route: [{destination: {host: echo}}]")?;
+    apply(
+        &config,
+        &lab,
+        "delay",
+        "    - fault: {delay: {fixedDelay: 1100ms, percentage: {value: 10}}}\n      route: [{destination: {host: echo}}]",
+    )?;
     let load = Load { connections: 200, ..Load::burst(ECHO, "echo", REQUESTS) };
     let (summary, ()) = load.run(client, || ());
     println!("delayed {} of {REQUESTS}, written 10 %", summary.slow);
@@ -58,7 +68,10 @@ fn injected() -> Outcome {
 fn within_chance(observed: u64, share: f64) -> Outcome {
     let expected = REQUESTS as f64 * share;
     let deviation = (REQUESTS as f64 * share * (1.0 - share)).sqrt();
-    ensure!((observed as f64 - expected).abs() < 4.5 * deviation, "{observed} of {REQUESTS}, expected {expected} ± {deviation:.0}");
+    ensure!(
+        (observed as f64 - expected).abs() < 4.5 * deviation,
+        "{observed} of {REQUESTS}, expected {expected} ± {deviation:.0}"
+    );
     Ok(())
 }
 
@@ -72,7 +85,11 @@ fn retries() -> Outcome {
     // (fails of the upstream, expected status, expected tries)
     for (fails, status, tries) in [(0, 200, 1), (1, 200, 2), (3, 200, 4), (4, 503, 4)] {
         let got = tried(client, "GET", &format!("retry-{fails}"), fails)?;
-        ensure!(got == (status, tries), "{fails} failures: got (status, tries) {got:?}, expected {:?}", (status, tries));
+        ensure!(
+            got == (status, tries),
+            "{fails} failures: got (status, tries) {got:?}, expected {:?}",
+            (status, tries)
+        );
     }
     // A policy that names the status repeats a POST too: so says the API.
     let got = tried(client, "POST", "post-allowed", 1)?;
@@ -135,7 +152,11 @@ fn edits() -> Outcome {
     ensure!(headers["host"][0] == "other.example", "the upstream saw Host {}", headers["host"]);
     ensure!(headers["x-set"][0] == "1" && headers["x-gone"].is_null(), "the upstream saw {headers}");
     ensure!(headers["x-add"].as_array().is_some_and(|all| all.len() == 2), "x-add is {}", headers["x-add"]);
-    ensure!(response.header("x-answer") == Some("3") && response.header("x-served-by").is_none(), "answer {:?}", response.headers);
+    ensure!(
+        response.header("x-answer") == Some("3") && response.header("x-served-by").is_none(),
+        "answer {:?}",
+        response.headers
+    );
     let moved = lab::http::get(client.connect(ECHO)?, "echo", "/moved", &[])?;
     let location = moved.header("location").unwrap_or_default().to_owned();
     ensure!(moved.status == 308 && location == "http://there.example/here", "{} to {location}", moved.status);

@@ -33,7 +33,8 @@ fn none_failed(what: &str, summary: &Summary) -> Outcome {
 /// Until a sidecar's metric has at least this value.
 fn metric(lab: &Lab, pod: &str, name: &str, wanted: impl Fn(f64) -> bool) -> Result<(), String> {
     until(name, Duration::from_secs(30), || {
-        let text = lab.pod(pod).map_err(|e| e.to_string())?.admin("/stats/prometheus").map_err(|e| e.to_string())?.text();
+        let text =
+            lab.pod(pod).map_err(|e| e.to_string())?.admin("/stats/prometheus").map_err(|e| e.to_string())?.text();
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
         match value {
             Some(value) if wanted(value) => Ok(()),
@@ -46,7 +47,9 @@ fn control_plane() -> Outcome {
     let config = Config::echo();
     let lab = config.start()?;
     let (summary, ended) = Load::steady(ECHO, "echo").run(lab.pod("client")?, || -> Result<(), String> {
-        metric(&lab, "client", "meltemi_connections_accepted_total{direction=\"outbound\"} ", |accepted| accepted > 50.0)?;
+        metric(&lab, "client", "meltemi_connections_accepted_total{direction=\"outbound\"} ", |accepted| {
+            accepted > 50.0
+        })?;
         lab.control_plane().kill();
         metric(&lab, "client", "meltemi_control_plane_connected ", |value| value == 0.0)?;
         std::thread::sleep(Duration::from_secs(3));

@@ -47,7 +47,8 @@ fn main() -> ExitCode {
         envoy::tests(),
         demo::tests(),
     ];
-    match lab::sandbox::run(&[], |_| libtest_mimic::run(&arguments, tests.into_iter().flatten().collect()).exit_code()) {
+    match lab::sandbox::run(&[], |_| libtest_mimic::run(&arguments, tests.into_iter().flatten().collect()).exit_code())
+    {
         Ok(code) => code,
         Err(error) => {
             eprintln!("cannot run: {error}");
@@ -70,7 +71,8 @@ fn meltemi() -> PathBuf {
 /// Fails with a text unless the condition holds.
 macro_rules! ensure {
     ($condition:expr, $($text:tt)+) => {
-        if !$condition {
+        let holds: bool = $condition;
+        if !holds {
             return Err(format!($($text)+).into());
         }
     };

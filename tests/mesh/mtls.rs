@@ -37,7 +37,10 @@ fn on_the_wire() -> Outcome {
     }
     let seen: Vec<_> = captures.into_iter().flat_map(|capture| capture.stop().on_wire()).collect();
     // Between the pods: what the pods say to the control plane is not at stake here.
-    let between: Vec<_> = seen.into_iter().filter(|segment| segment.source.port() == 8080 || segment.destination.port() == 8080).collect();
+    let between: Vec<_> = seen
+        .into_iter()
+        .filter(|segment| segment.source.port() == 8080 || segment.destination.port() == 8080)
+        .collect();
     let hellos = server_hellos(&between);
     println!("{} segments between the pods, ServerHellos: {hellos:x?}", between.len());
     ensure!(!hellos.is_empty(), "no TLS handshake in {} segments", between.len());
@@ -54,7 +57,15 @@ fn modes() -> Outcome {
     config.client("outsider", 99, false);
     config.mtls("STRICT");
     let lab = config.start()?;
-    let plain = || lab::http::get(lab.pod("outsider").map_err(|error| error.to_string())?.connect(ECHO_POD).map_err(|e| e.to_string())?, "echo", "/", &[]).map_err(|e| e.to_string());
+    let plain = || {
+        lab::http::get(
+            lab.pod("outsider").map_err(|error| error.to_string())?.connect(ECHO_POD).map_err(|e| e.to_string())?,
+            "echo",
+            "/",
+            &[],
+        )
+        .map_err(|e| e.to_string())
+    };
     let refused = plain();
     ensure!(refused.is_err(), "a client without a certificate was served under STRICT: {refused:?}");
     ensure!(meshed(&lab)? == 200, "a meshed client was refused under STRICT");

@@ -51,7 +51,8 @@ fn websocket() -> Outcome {
     let answering = std::thread::spawn(move || -> std::io::Result<String> {
         let (mut stream, _) = listener.accept()?;
         let head = read_head(&mut stream)?;
-        stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello")?;
+        stream
+            .write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello")?;
         let mut said = [0; 4];
         stream.read_exact(&mut said)?;
         stream.write_all(&said)?;
@@ -59,7 +60,9 @@ fn websocket() -> Outcome {
     });
     let mut stream = lab.pod("client")?.connect(([10, 96, 2, 10], 80))?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    stream.write_all(b"GET /ws HTTP/1.1\r\nHost: echo\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n")?;
+    stream.write_all(
+        b"GET /ws HTTP/1.1\r\nHost: echo\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n",
+    )?;
     let head = read_head(&mut stream)?;
     ensure!(head.starts_with("HTTP/1.1 101"), "the answer was {head:?}");
     let mut hello = [0; 5];

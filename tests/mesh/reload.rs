@@ -56,7 +56,11 @@ fn errors() -> Outcome {
     ensure!(version(&lab)? == "v1", "the first route is not in force");
     let cases = [
         ("a subset that does not exist", to("v9"), "echo-routes.yaml:9: spec.http[0].route[0].destination.subset:"),
-        ("a host that does not exist", "    - route:\n        - destination:\n            host: nowhere".to_owned(), "echo-routes.yaml:11: spec.http[0].route[0].destination.host:"),
+        (
+            "a host that does not exist",
+            "    - route:\n        - destination:\n            host: nowhere".to_owned(),
+            "echo-routes.yaml:11: spec.http[0].route[0].destination.host:",
+        ),
         ("a field that does not exist", "    - rout: []".to_owned(), "echo-routes.yaml:9: spec.http[0].rout:"),
         ("a file that is no YAML", "    - route: [".to_owned(), "echo-routes.yaml:"),
     ];

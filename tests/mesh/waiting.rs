@@ -9,7 +9,9 @@ pub fn until<T, E: Display>(what: &str, limit: Duration, mut look: impl FnMut() 
     loop {
         match look() {
             Ok(value) => return Ok(value),
-            Err(missing) if started.elapsed() > limit => return Err(format!("{what}: not within {limit:?}: {missing}")),
+            Err(missing) if started.elapsed() > limit => {
+                return Err(format!("{what}: not within {limit:?}: {missing}"));
+            }
             Err(_) => std::thread::sleep(Duration::from_millis(10)),
         }
     }

@@ -54,7 +54,8 @@ pub async fn serve(listener: TcpListener, surface: Surface, handover: Arc<Handov
                 let (handover, dump) = (handover.clone(), dump.clone());
                 async move { Ok::<_, std::convert::Infallible>(answer(surface, &handover, &dump, &request).await) }
             });
-            let serving = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+            let serving =
+                http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
             if let Err(error) = serving.await {
                 tracing::debug!(%error, "an administration connection ended early");
             }
@@ -69,7 +70,10 @@ async fn answer(
     request: &Request<Incoming>,
 ) -> Response<Full<Bytes>> {
     if surface == Surface::Admin && !is_local_name(request) {
-        return text(StatusCode::FORBIDDEN, "the Host of a request to the administration port must be localhost or a loopback address\n");
+        return text(
+            StatusCode::FORBIDDEN,
+            "the Host of a request to the administration port must be localhost or a loopback address\n",
+        );
     }
     match (surface, request.method(), request.uri().path()) {
         (_, &Method::GET, "/healthz/ready" | "/ready") => ready(handover),

@@ -14,7 +14,8 @@ use tokio::net::TcpStream;
 pub fn original_dst(stream: &TcpStream) -> io::Result<SocketAddr> {
     let local = stream.local_addr()?;
     let socket = SockRef::from(stream);
-    let original = if local.is_ipv4() || mapped(local.ip()) { socket.original_dst_v4() } else { socket.original_dst_v6() };
+    let original =
+        if local.is_ipv4() || mapped(local.ip()) { socket.original_dst_v4() } else { socket.original_dst_v6() };
     Ok(canonical(original.ok().and_then(|address| address.as_socket()).unwrap_or(local)))
 }
 

@@ -16,19 +16,23 @@ use crate::model::{Assignment, Cluster, Discovery, Endpoint, Known};
 /// The look-ups under way, one task a cluster.
 pub struct DnsClusters {
     tasks: HashMap<Arc<str>, (Arc<Cluster>, AbortHandle)>,
-    found: mpsc::Receiver<(Arc<str>, Known<Assignment>)>,
-    report: mpsc::Sender<(Arc<str>, Known<Assignment>)>,
+    found: mpsc::Receiver<Found>,
+    report: mpsc::Sender<Found>,
 }
 
-impl DnsClusters {
-    /// None yet.
-    pub fn new() -> Self {
+/// A cluster and the endpoints that its names stand for.
+type Found = (Arc<str>, Known<Assignment>);
+
+impl Default for DnsClusters {
+    fn default() -> Self {
         let (report, found) = mpsc::channel(64);
         Self { tasks: HashMap::new(), found, report }
     }
+}
 
+impl DnsClusters {
     /// The next answer: a cluster's name and its endpoints.
-    pub async fn next(&mut self) -> (Arc<str>, Known<Assignment>) {
+    pub async fn next(&mut self) -> Found {
         match self.found.recv().await {
             Some(found) => found,
             None => std::future::pending().await,
@@ -54,7 +58,7 @@ impl DnsClusters {
     }
 }
 
-async fn look_up_forever(cluster: Arc<Cluster>, report: mpsc::Sender<(Arc<str>, Known<Assignment>)>) {
+async fn look_up_forever(cluster: Arc<Cluster>, report: mpsc::Sender<Found>) {
     let Discovery::Dns { hosts, refresh, logical } = &cluster.discovery else { return };
     let mut answered = false;
     loop {

@@ -41,7 +41,7 @@ impl Control {
         let store = Store::new(options.outbound_port, options.inbound_port);
         xds.subscribe_all(ResourceType::Cluster);
         xds.subscribe_all(ResourceType::Listener);
-        Self { store, handover, xds, waiting: Vec::new(), dns: DnsClusters::new(), ready, dumps }
+        Self { store, handover, xds, waiting: Vec::new(), dns: DnsClusters::default(), ready, dumps }
     }
 
     /// Runs until the event stream ends, which is when the process stops.

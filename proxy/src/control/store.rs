@@ -163,7 +163,8 @@ impl Store {
             self.tables.clusters.insert(name, Known::Present(cluster));
             self.dirty = true;
         }
-        let routes = take(&mut self.staged_routes, |s| due(s.since) || s.value.clusters().all(|c| self.tables.knows_cluster(c)));
+        let routes =
+            take(&mut self.staged_routes, |s| due(s.since) || s.value.clusters().all(|c| self.tables.knows_cluster(c)));
         for (name, table) in routes {
             self.tables.routes.insert(name, Known::Present(table));
             self.dirty = true;
@@ -207,7 +208,8 @@ impl Store {
         }
         let address = known.present().map(|listener| listener.address).or_else(|| parse_listener_name(name));
         if let Some(address) = address {
-            let last_used = self.tables.destinations.get(&address).map_or(0, |old| old.last_used.load(Ordering::Relaxed));
+            let last_used =
+                self.tables.destinations.get(&address).map_or(0, |old| old.last_used.load(Ordering::Relaxed));
             let destination = Destination { listener: known, last_used: AtomicU64::new(last_used) };
             self.tables.destinations.insert(address, Arc::new(destination));
         }
@@ -263,7 +265,9 @@ impl Store {
         for table in routes.chain(self.staged_routes.values().map(|staged| &staged.value)) {
             clusters.extend(table.clusters().cloned());
         }
-        wanted.extend(clusters.into_iter().filter(|name| self.needs_asking(name)).map(|name| (ResourceType::Cluster, name)));
+        wanted.extend(
+            clusters.into_iter().filter(|name| self.needs_asking(name)).map(|name| (ResourceType::Cluster, name)),
+        );
         let known = self.tables.clusters.values().filter_map(Known::present);
         for cluster in known.chain(self.staged_clusters.values().map(|staged| &staged.value)) {
             if let Discovery::Eds(name) = &cluster.discovery {
@@ -277,7 +281,8 @@ impl Store {
     fn needs_asking(&self, name: &Arc<str>) -> bool {
         let key = (ResourceType::Cluster, name.clone());
         self.subscribed.contains(&key)
-            || !(self.staged_clusters.contains_key(name) || matches!(self.tables.clusters.get(name), Some(Known::Present(_))))
+            || !(self.staged_clusters.contains_key(name)
+                || matches!(self.tables.clusters.get(name), Some(Known::Present(_))))
     }
 
     /// Clusters whose endpoints come from DNS.

@@ -1,8 +1,9 @@
 //! Cross-origin requests: `CorsPolicy`.
 
 use http::header::{
-    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
+    ORIGIN,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 
@@ -50,7 +51,9 @@ pub enum CorsOutcome {
 impl Cors {
     /// Decides about a request that drew `random`.
     pub fn decide(&self, view: &RequestView<'_>, random: u64) -> CorsOutcome {
-        let Some(origin) = view.headers.get(ORIGIN).filter(|origin| !origin.is_empty()) else { return CorsOutcome::Pass };
+        let Some(origin) = view.headers.get(ORIGIN).filter(|origin| !origin.is_empty()) else {
+            return CorsOutcome::Pass;
+        };
         if self.enabled.is_some_and(|share| !share.hits(random)) {
             return CorsOutcome::Pass;
         }

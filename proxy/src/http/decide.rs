@@ -158,7 +158,9 @@ pub enum NoRoute {
 impl fmt::Display for NoRoute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoVirtualHost { table } => write!(f, "route configuration {table:?} has no virtual host for this authority"),
+            Self::NoVirtualHost { table } => {
+                write!(f, "route configuration {table:?} has no virtual host for this authority")
+            }
             Self::NoMatch { table, virtual_host } => {
                 write!(f, "no route of virtual host {virtual_host:?} in route configuration {table:?} matches")
             }

@@ -31,7 +31,8 @@ mod tests {
 
     #[test]
     fn a_body_is_plain_text() {
-        let answer = DirectResponse { status: StatusCode::IM_A_TEAPOT, body: Bytes::from_static(b"short and stout") }.response();
+        let answer =
+            DirectResponse { status: StatusCode::IM_A_TEAPOT, body: Bytes::from_static(b"short and stout") }.response();
         assert_eq!(answer.status(), 418);
         assert_eq!(answer.headers()[CONTENT_TYPE], "text/plain");
         assert_eq!(answer.body().as_ref(), b"short and stout");

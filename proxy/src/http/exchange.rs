@@ -142,7 +142,13 @@ impl Exchange {
         series.http(key).record(duration, self.request_head + self.meter.bytes(), head.bytes + body_bytes);
     }
 
-    fn entry<'a>(&'a self, logged: &'a Logged, head: &'a ResponseHead, duration: Duration, body_bytes: u64) -> Entry<'a> {
+    fn entry<'a>(
+        &'a self,
+        logged: &'a Logged,
+        head: &'a ResponseHead,
+        duration: Duration,
+        body_bytes: u64,
+    ) -> Entry<'a> {
         let upstream = self.upstream.as_ref();
         let authority = logged.authority.as_ref().map(HeaderValue::as_bytes);
         let mut entry = Entry::new(logged.at);
@@ -152,7 +158,8 @@ impl Exchange {
         entry.response_code = head.status;
         entry.response_flags = self.flags.get();
         entry.response_code_details = Some(&self.details);
-        entry.upstream_transport_failure_reason = Some(self.transport_failure.as_str()).filter(|reason| !reason.is_empty());
+        entry.upstream_transport_failure_reason =
+            Some(self.transport_failure.as_str()).filter(|reason| !reason.is_empty());
         entry.bytes_received = self.meter.bytes();
         entry.bytes_sent = body_bytes;
         entry.duration = duration;

@@ -55,7 +55,7 @@ struct Tries<'a> {
 
 /// What a try came to.
 enum Try {
-    Answered(Answer, Rc<Host>, Duration),
+    Answered(Box<Answer>, Rc<Host>, Duration),
     Failed(FailureKind, String),
     TimedOut,
 }
@@ -88,8 +88,7 @@ pub async fn forward(
     let retry = forward.retry.as_ref().filter(|policy| !upgrade && policy.covers(&RequestView::of(&parts)));
     let body = RequestBody::new(body, &exchange.meter, connection.settings.stream_idle_timeout, retry.is_some());
     let meter = exchange.meter.clone();
-    let tries =
-        Tries { worker, connection, exchange, forward, target, upstream, retry, tried: Vec::new(), retries: 0 };
+    let tries = Tries { worker, connection, exchange, forward, target, upstream, retry, tried: Vec::new(), retries: 0 };
 
     let Some(timeout) = timeout else {
         return finish(tries.run(parts, body).await?, None, switching);
@@ -115,7 +114,9 @@ fn edit(parts: &mut Parts, target: &Target, timeout: Option<Duration>) -> Result
         rewrite::set_authority(parts, authority).map_err(|refusal| super::of_refusal(&refusal))?;
     }
     if let Some(timeout) = timeout {
-        parts.headers.insert(EXPECTED_TIMEOUT, HeaderValue::from(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)));
+        parts
+            .headers
+            .insert(EXPECTED_TIMEOUT, HeaderValue::from(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)));
     }
     Ok(())
 }
@@ -152,7 +153,10 @@ impl Tries<'_> {
             let Some((mut parts, body)) = next.take() else { return Err(gone()) };
             let host = self.upstream.pick(self.connection.original_dst, &self.tried).map_err(no_upstream)?;
             let busy = host.busy();
-            let again = self.retry.filter(|policy| self.retries < policy.attempts).and_then(|_| Some((parts.clone(), body.again()?)));
+            let again = self
+                .retry
+                .filter(|policy| self.retries < policy.attempts)
+                .and_then(|_| Some((parts.clone(), body.again()?)));
             if self.forward.attempt_count_in_request {
                 parts.headers.insert(ATTEMPT_COUNT, HeaderValue::from(self.retries + 1));
             }
@@ -181,7 +185,7 @@ impl Tries<'_> {
             },
         };
         match sent {
-            Ok(answer) => Try::Answered(answer, host.clone(), started.elapsed()),
+            Ok(answer) => Try::Answered(Box::new(answer), host.clone(), started.elapsed()),
             Err(Failure { kind, text, .. }) => Try::Failed(kind, text),
         }
     }
@@ -251,7 +255,7 @@ impl Tries<'_> {
                 if let Some(edits) = &self.target.response_headers {
                     edits.apply(headers);
                 }
-                Ok((answer, host, busy))
+                Ok((*answer, host, busy))
             }
         }
     }
@@ -295,7 +299,8 @@ fn no_upstream(why: NoUpstream) -> Reply {
             Reply::new(StatusCode::SERVICE_UNAVAILABLE, ResponseFlags::NC, "cluster_not_found", "").untouched()
         }
         NoUpstream::NoHealthyUpstream => {
-            Reply::new(StatusCode::SERVICE_UNAVAILABLE, ResponseFlags::UH, "no_healthy_upstream", "no healthy upstream").untouched()
+            Reply::new(StatusCode::SERVICE_UNAVAILABLE, ResponseFlags::UH, "no_healthy_upstream", "no healthy upstream")
+                .untouched()
         }
     }
 }
@@ -303,7 +308,9 @@ fn no_upstream(why: NoUpstream) -> Reply {
 fn failed(kind: FailureKind, text: &str) -> Reply {
     let unavailable = StatusCode::SERVICE_UNAVAILABLE;
     let told = |reason: &str| {
-        format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}, transport failure reason: {text}")
+        format!(
+            "upstream connect error or disconnect/reset before headers. reset reason: {reason}, transport failure reason: {text}"
+        )
     };
     match kind {
         FailureKind::Connect => Reply::new(

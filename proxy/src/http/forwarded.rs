@@ -20,8 +20,18 @@ pub const CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-
 
 /// `Connection` may not take these away, whoever names them: they frame the message, or others act on them.
 const END_TO_END: [&str; 12] = [
-    "host", "content-length", "content-type", "authorization", "cookie", "set-cookie", "cache-control", "date", "traceparent",
-    "tracestate", "b3", "te",
+    "host",
+    "content-length",
+    "content-type",
+    "authorization",
+    "cookie",
+    "set-cookie",
+    "cache-control",
+    "date",
+    "traceparent",
+    "tracestate",
+    "b3",
+    "te",
 ];
 
 /// Headers by which a client would steer the proxy or pose as a part of the mesh.

@@ -33,7 +33,8 @@ pub const UNAUTHENTICATED: u16 = 16;
 
 /// Whether the content type is `application/grpc` or `application/grpc+…`.
 pub fn is_grpc(headers: &HeaderMap) -> bool {
-    let Some(rest) = headers.get(CONTENT_TYPE).and_then(|value| value.as_bytes().strip_prefix(b"application/grpc")) else {
+    let Some(rest) = headers.get(CONTENT_TYPE).and_then(|value| value.as_bytes().strip_prefix(b"application/grpc"))
+    else {
         return false;
     };
     matches!(rest.first(), None | Some(b'+'))

@@ -37,12 +37,14 @@ pub struct SharedStage {
     word: Arc<AtomicU64>,
 }
 
-impl SharedStage {
+impl Default for SharedStage {
     /// A head is awaited from now on.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self { base: Instant::now(), word: Arc::new(AtomicU64::new(HEAD)) }
     }
+}
 
+impl SharedStage {
     /// What the connection is doing.
     pub fn get(&self) -> Stage {
         let word = self.word.load(Ordering::Relaxed);

@@ -184,7 +184,9 @@ fn header_command(command: &str, side: Side) -> Result<Vec<HeaderName>, String> 
 /// Whether configuration may write a header: not those that frame a message or say which authority it is for
 /// (rewrites do that).
 pub fn may_write(name: &HeaderName) -> bool {
-    may_remove(name) && ![CONNECTION, UPGRADE].contains(name) && !["keep-alive", "proxy-connection"].contains(&name.as_str())
+    may_remove(name)
+        && ![CONNECTION, UPGRADE].contains(name)
+        && !["keep-alive", "proxy-connection"].contains(&name.as_str())
 }
 
 /// Whether configuration may remove a header.

@@ -182,7 +182,11 @@ impl Pattern {
     /// Compiles an expression that may match anywhere in its input.
     pub(crate) fn compile(source: &str) -> Result<Regex, String> {
         if source.len() > Self::SOURCE_LIMIT {
-            return Err(format!("regular expression of {} bytes: at most {} are allowed", source.len(), Self::SOURCE_LIMIT));
+            return Err(format!(
+                "regular expression of {} bytes: at most {} are allowed",
+                source.len(),
+                Self::SOURCE_LIMIT
+            ));
         }
         regex::RegexBuilder::new(source)
             .size_limit(Self::SIZE_LIMIT)
@@ -201,10 +205,13 @@ impl Pattern {
 impl StringMatch {
     /// Whether `text` is as asked.
     pub fn matches(&self, text: &str) -> bool {
-        let (bytes, same) = (text.as_bytes(), |a: &[u8], b: &[u8]| if self.ignore_case { a.eq_ignore_ascii_case(b) } else { a == b });
+        let (bytes, same) =
+            (text.as_bytes(), |a: &[u8], b: &[u8]| if self.ignore_case { a.eq_ignore_ascii_case(b) } else { a == b });
         match &self.kind {
             StringMatchKind::Exact(exact) => same(bytes, exact.as_bytes()),
-            StringMatchKind::Prefix(prefix) => bytes.get(..prefix.len()).is_some_and(|start| same(start, prefix.as_bytes())),
+            StringMatchKind::Prefix(prefix) => {
+                bytes.get(..prefix.len()).is_some_and(|start| same(start, prefix.as_bytes()))
+            }
             StringMatchKind::Suffix(suffix) => {
                 bytes.len().checked_sub(suffix.len()).is_some_and(|at| same(&bytes[at..], suffix.as_bytes()))
             }

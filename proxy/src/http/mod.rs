@@ -51,7 +51,11 @@ use crate::worker::{Connection, Direction, Worker};
 /// Serves one request: validate, normalise, route, policies, action, policies on the way back.
 ///
 /// Every way out is a response; the exchange is recorded when the response's body has ended.
-pub async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, request: Request<Incoming>) -> Response<ResponseBody> {
+pub async fn serve(
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+    request: Request<Incoming>,
+) -> Response<ResponseBody> {
     let (mut parts, body) = request.into_parts();
     let mut exchange = Exchange::begin(&worker, &connection, &parts);
     let settings = &connection.settings;
@@ -61,7 +65,8 @@ pub async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, request: Requ
     if let Err(refusal) = validate::request(&parts, rules) {
         return refuse(&worker, &connection, exchange, &refusal);
     }
-    let upgrade = settings.websocket && parts.version == Version::HTTP_11 && forwarded::asks_for_websocket(&parts.headers);
+    let upgrade =
+        settings.websocket && parts.version == Version::HTTP_11 && forwarded::asks_for_websocket(&parts.headers);
     if let Err(refusal) = prepare(&worker, &connection, &mut parts, upgrade) {
         return refuse(&worker, &connection, exchange, &refusal);
     }
@@ -93,7 +98,9 @@ pub async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, request: Requ
                 edits.apply(&mut parts.headers);
                 Ok(())
             }
-            Policy::Rewrite(rewrite) => rewrite.apply(&mut parts, &route.matcher).map_err(|refusal| of_refusal(&refusal)),
+            Policy::Rewrite(rewrite) => {
+                rewrite.apply(&mut parts, &route.matcher).map_err(|refusal| of_refusal(&refusal))
+            }
             Policy::ResponseHeaders(_) | Policy::Mirror(_) => Ok(()),
         };
         if let Err(reply) = outcome {
@@ -126,7 +133,12 @@ pub async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, request: Requ
 
 /// Makes of the head what policies, route and upstream all see: one authority, a normal path, no headers that nobody
 /// may send, and what a proxy has to add.
-fn prepare(worker: &Worker, connection: &Connection, parts: &mut Parts, upgrade: bool) -> Result<(), validate::Refusal> {
+fn prepare(
+    worker: &Worker,
+    connection: &Connection,
+    parts: &mut Parts,
+    upgrade: bool,
+) -> Result<(), validate::Refusal> {
     let settings = &connection.settings;
     one_authority(parts)?;
     let authority = RequestView::of(parts).authority;
@@ -268,7 +280,12 @@ fn for_the_downstream(
     }
 }
 
-fn refuse(worker: &Worker, connection: &Connection, exchange: Exchange, refusal: &validate::Refusal) -> Response<ResponseBody> {
+fn refuse(
+    worker: &Worker,
+    connection: &Connection,
+    exchange: Exchange,
+    refusal: &validate::Refusal,
+) -> Response<ResponseBody> {
     worker.handover.stats.invalid_requests.with(&[refusal.details]).inc();
     if let Some(location) = &refusal.location
         && let Ok(location) = HeaderValue::from_str(location)

@@ -32,7 +32,12 @@ pub struct Reply {
 
 impl Reply {
     /// With Envoy's details and a text.
-    pub fn new(status: StatusCode, flags: ResponseFlags, details: impl Into<Cow<'static, str>>, text: impl Into<Cow<'static, str>>) -> Self {
+    pub fn new(
+        status: StatusCode,
+        flags: ResponseFlags,
+        details: impl Into<Cow<'static, str>>,
+        text: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self { status, flags, details: details.into(), text: text.into(), not_processed: false, grpc_status: None }
     }
 

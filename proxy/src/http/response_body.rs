@@ -59,7 +59,13 @@ impl ResponseBody {
     }
 
     /// An upstream's body; `deadline` cuts it.
-    pub fn upstream(body: Incoming, exchange: Exchange, head: ResponseHead, held: Held, deadline: Option<Pin<Box<Sleep>>>) -> Self {
+    pub fn upstream(
+        body: Incoming,
+        exchange: Exchange,
+        head: ResponseHead,
+        held: Held,
+        deadline: Option<Pin<Box<Sleep>>>,
+    ) -> Self {
         let end = End { exchange, head, bytes: 0, deadline, held: Some(held) };
         Self { source: Source::Upstream(body), end: Some(Box::new(end)) }
     }
@@ -108,7 +114,10 @@ impl Body for ResponseBody {
     type Data = Bytes;
     type Error = ResponseBodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
         let this = &mut *self;
         let Source::Own(bytes) = &mut this.source else { return this.poll_upstream(cx) };
         let bytes = std::mem::take(bytes);

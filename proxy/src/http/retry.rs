@@ -183,7 +183,9 @@ impl RetryPolicy {
             Outcome::Reset { request_sent: false, .. } => {
                 self.on.any(no_response | RetryOn::RESET | RetryOn::RESET_BEFORE_REQUEST)
             }
-            Outcome::Reset { request_sent: true, .. } | Outcome::PerTryTimeout => self.on.any(no_response | RetryOn::RESET),
+            Outcome::Reset { request_sent: true, .. } | Outcome::PerTryTimeout => {
+                self.on.any(no_response | RetryOn::RESET)
+            }
             Outcome::Response { status, headers } => self.is_retriable_response(status, headers),
         }
     }

@@ -56,7 +56,9 @@ impl RouteTable {
         };
         for (index, host) in hosts.iter().enumerate() {
             for (position, domain) in host.domains.iter().enumerate() {
-                table.serve(domain, index).map_err(|why| format!("virtual_hosts[{index}].domains[{position}]: {why}"))?;
+                table
+                    .serve(domain, index)
+                    .map_err(|why| format!("virtual_hosts[{index}].domains[{position}]: {why}"))?;
             }
         }
         table.suffixes.sort_by_key(|(length, _)| std::cmp::Reverse(*length));
@@ -75,7 +77,11 @@ impl RouteTable {
             (None, None) if !folded.contains('*') => self.exact.insert(folded.into(), host).is_some(),
             _ => return Err(format!("{domain:?}: a `*` may stand at one end only")),
         };
-        if taken { Err(format!("{domain:?} is served by an earlier virtual host or twice by this one")) } else { Ok(()) }
+        if taken {
+            Err(format!("{domain:?} is served by an earlier virtual host or twice by this one"))
+        } else {
+            Ok(())
+        }
     }
 
     /// The route of a request that drew `random` (which only conditions on a share of requests use).
@@ -141,7 +147,10 @@ fn insert(wildcards: &mut Wildcards, fixed: &str, host: usize) -> bool {
 
 fn find<'a>(wildcards: &Wildcards, part: impl Fn(usize) -> Option<&'a str>, available: usize) -> Option<usize> {
     // The `*` stands for one character at least.
-    wildcards.iter().filter(|(length, _)| *length < available).find_map(|(length, hosts)| hosts.get(part(*length)?).copied())
+    wildcards
+        .iter()
+        .filter(|(length, _)| *length < available)
+        .find_map(|(length, hosts)| hosts.get(part(*length)?).copied())
 }
 
 #[cfg(test)]

@@ -17,9 +17,9 @@ use tokio::time::Instant;
 use super::head_guard::{HeadGuard, SharedStage, Stage};
 use super::response_body::{ResponseBody, ResponseBodyError};
 use crate::handover::Phase;
+use crate::inbound;
 use crate::io::Io;
 use crate::runtime::LocalExecutor;
-use crate::inbound;
 use crate::worker::{Connection, Direction, Worker};
 
 /// What a connection that is no longer allowed gets to finish its request.
@@ -46,7 +46,7 @@ pub async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, io: Io) {
 
 async fn serve_http1(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -> Result<(), &'static str> {
     let settings = &connection.settings;
-    let stage = SharedStage::new();
+    let stage = SharedStage::default();
     let guard = HeadGuard::new(io, stage.clone(), settings.head_timeout, settings.idle_timeout);
     let service = service_fn(|request: Request<Incoming>| {
         let (worker, connection, stage) = (worker.clone(), connection.clone(), stage.clone());
@@ -76,7 +76,9 @@ async fn serve_http1(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -
 /// it: plaintext under STRICT. Otherwise its next answer asks the client to connect anew, and nothing is cut.
 async fn refused_by_now(worker: &Worker, connection: &Connection) {
     connection.chain.retired.wait().await;
-    if connection.direction == Direction::Inbound && !inbound::would_admit(worker, connection.original_dst, &connection.chain) {
+    if connection.direction == Direction::Inbound
+        && !inbound::would_admit(worker, connection.original_dst, &connection.chain)
+    {
         tokio::time::sleep(LAST_MOMENTS).await;
     } else {
         std::future::pending().await
@@ -136,7 +138,10 @@ impl Body for Watched {
     type Data = Bytes;
     type Error = ResponseBodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
         Pin::new(&mut self.body).poll_frame(cx)
     }
 
@@ -154,4 +159,3 @@ impl Drop for Watched {
         self.stage.set(Stage::Idle(Instant::now()));
     }
 }
-

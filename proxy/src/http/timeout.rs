@@ -89,7 +89,8 @@ mod tests {
 
     #[test]
     fn other_requests_have_the_routes_limit() {
-        let timeout = Timeout { route: Some(Duration::from_secs(2)), max_grpc: Some(Duration::ZERO), ..Timeout::default() };
+        let timeout =
+            Timeout { route: Some(Duration::from_secs(2)), max_grpc: Some(Duration::ZERO), ..Timeout::default() };
         let mut headers = grpc_request(Some("1S"));
         headers.insert("content-type", "application/json".parse().unwrap());
         assert_eq!(timeout.effective(&headers), Some(Duration::from_secs(2)));

@@ -68,7 +68,9 @@ fn method(method: &Method) -> Result<(), Refusal> {
         "CONNECT" => Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "connect_not_supported")),
         // The first line of an HTTP/2 connection, read as HTTP/1.1.
         "PRI" => Err(bad("invalid_method")),
-        name if name.len() > MAX_METHOD || name.bytes().any(|byte| byte.is_ascii_lowercase()) => Err(bad("invalid_method")),
+        name if name.len() > MAX_METHOD || name.bytes().any(|byte| byte.is_ascii_lowercase()) => {
+            Err(bad("invalid_method"))
+        }
         _ => Ok(()),
     }
 }

@@ -225,7 +225,8 @@ impl Listener {
 
     /// Tells the connections of chains that `new` does not have.
     pub fn retire_for(&self, new: Option<&Listener>) {
-        let kept = |chain: &Arc<FilterChain>| new.is_some_and(|new| new.all_chains().any(|other| Arc::ptr_eq(other, chain)));
+        let kept =
+            |chain: &Arc<FilterChain>| new.is_some_and(|new| new.all_chains().any(|other| Arc::ptr_eq(other, chain)));
         for chain in self.all_chains().filter(|chain| !kept(chain)) {
             chain.retired.set();
         }
@@ -254,8 +255,8 @@ impl Listener {
             if m.application_protocols.is_empty() {
                 return Some(0);
             }
-            let offered = |wanted: &Box<str>| facts.application_protocols.contains(&&**wanted);
-            m.application_protocols.iter().any(offered).then_some(1)
+            let offered = |wanted: &str| facts.application_protocols.contains(&wanted);
+            m.application_protocols.iter().any(|wanted| offered(wanted)).then_some(1)
         });
         left.first().copied().or(self.default_chain.as_ref())
     }
@@ -279,10 +280,10 @@ impl ChainMatch {
             return Some(0);
         }
         let sni = sni?.to_ascii_lowercase();
-        let rank = |pattern: &Box<str>| match pattern.strip_prefix('*') {
-            None => (**pattern == sni).then_some(u32::MAX),
+        let rank = |pattern: &str| match pattern.strip_prefix('*') {
+            None => (*pattern == sni).then_some(u32::MAX),
             Some(suffix) => sni.ends_with(suffix).then(|| u32::try_from(suffix.len()).unwrap_or(u32::MAX - 1)),
         };
-        self.server_names.iter().filter_map(rank).max()
+        self.server_names.iter().filter_map(|pattern| rank(pattern)).max()
     }
 }

@@ -8,10 +8,12 @@ pub mod retired;
 pub mod tables;
 
 pub use cluster::{
-    Assignment, Cluster, Discovery, DnsFamily, Endpoint, LbPolicy, Transport, TransportMatch, UpstreamHttp, UpstreamTls, UpstreamVersion,
+    Assignment, Cluster, Discovery, DnsFamily, Endpoint, LbPolicy, Transport, TransportMatch, UpstreamHttp,
+    UpstreamTls, UpstreamVersion,
 };
 pub use listener::{
-    ChainMatch, ClientCertHeader, DownstreamTls, Facts, FilterChain, HttpSettings, Listener, NetworkFilter, RouteSource, ServerHeader, TcpProxy, Wire,
+    ChainMatch, ClientCertHeader, DownstreamTls, Facts, FilterChain, HttpSettings, Listener, NetworkFilter,
+    RouteSource, ServerHeader, TcpProxy, Wire,
 };
 pub use retired::Retired;
 pub use tables::{Destination, Known, Tables};

@@ -18,10 +18,17 @@ use crate::model::{ChainMatch, FilterChain, NetworkFilter, Retired, Wire};
 #[allow(deprecated)]
 pub(super) fn compile(chain: &XdsChain, inbound: bool) -> Result<FilterChain, Reason> {
     none_set(&[("use_proxy_proto", truth(chain.use_proxy_proto.as_ref(), false))])?;
-    let tls = chain.transport_socket.as_ref().map(transport::downstream).transpose().under("transport_socket")?.flatten();
+    let tls =
+        chain.transport_socket.as_ref().map(transport::downstream).transpose().under("transport_socket")?.flatten();
     Ok(FilterChain {
         name: chain.name.as_str().into(),
-        matches: chain.filter_chain_match.as_ref().map(condition).transpose().under("filter_chain_match")?.unwrap_or_default(),
+        matches: chain
+            .filter_chain_match
+            .as_ref()
+            .map(condition)
+            .transpose()
+            .under("filter_chain_match")?
+            .unwrap_or_default(),
         tls,
         filter: filters(&chain.filters, inbound)?,
         fingerprint: xds::Message::encode_to_vec(chain).into(),

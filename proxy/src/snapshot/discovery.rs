@@ -23,7 +23,8 @@ pub(super) fn compile(name: &str, cluster: &Cluster) -> Result<Discovery, Reason
             _ => name.into(),
         })),
         DiscoveryType::Static => {
-            let assignment = cluster.load_assignment.as_ref().map(endpoint::compile).transpose().under("load_assignment")?;
+            let assignment =
+                cluster.load_assignment.as_ref().map(endpoint::compile).transpose().under("load_assignment")?;
             Ok(Discovery::Static(Arc::new(assignment.unwrap_or_default())))
         }
         DiscoveryType::OriginalDst => {
@@ -60,12 +61,18 @@ fn original_dst(config: Option<&LbConfig>) -> Result<(), Reason> {
 // Envoy prefers an extension to these fields, but every control plane writes them.
 #[allow(deprecated)]
 fn dns(cluster: &Cluster, logical: bool) -> Result<Discovery, Reason> {
-    none_set(&[("dns_resolvers", !cluster.dns_resolvers.is_empty()), ("use_tcp_for_dns_lookups", cluster.use_tcp_for_dns_lookups)])?;
+    none_set(&[
+        ("dns_resolvers", !cluster.dns_resolvers.is_empty()),
+        ("use_tcp_for_dns_lookups", cluster.use_tcp_for_dns_lookups),
+    ])?;
     let refresh = field::duration("dns_refresh_rate", cluster.dns_refresh_rate.as_ref())?.unwrap_or(DNS_REFRESH);
     let none = ClusterLoadAssignment::default();
     let hosts = hosts(cluster.load_assignment.as_ref().unwrap_or(&none)).under("load_assignment")?;
     if logical && hosts.len() != 1 {
-        return Err(Reason::at("load_assignment", format!("LOGICAL_DNS needs exactly one endpoint, not {}", hosts.len())));
+        return Err(Reason::at(
+            "load_assignment",
+            format!("LOGICAL_DNS needs exactly one endpoint, not {}", hosts.len()),
+        ));
     }
     // Less than a second would be a query for each request.
     Ok(Discovery::Dns { hosts, refresh: refresh.max(Duration::from_secs(1)), logical })
@@ -78,7 +85,8 @@ fn hosts(assignment: &ClusterLoadAssignment) -> Result<Vec<(Arc<str>, u16)>, Rea
         for (index, lb_endpoint) in group.lb_endpoints.iter().enumerate() {
             let place = format!("endpoints[{locality}].lb_endpoints[{index}]");
             let config = endpoint::inner(lb_endpoint).under(&place)?;
-            let (host, port) = field::host_and_port(config.address.as_ref()).under(format_args!("{place}.endpoint.address"))?;
+            let (host, port) =
+                field::host_and_port(config.address.as_ref()).under(format_args!("{place}.endpoint.address"))?;
             weights.push(number(lb_endpoint.load_balancing_weight.as_ref(), 1));
             hosts.push((host.into(), port));
         }
@@ -98,6 +106,11 @@ pub(super) fn family(cluster: &Cluster) -> Result<DnsFamily, Reason> {
         Ok(DnsLookupFamily::V6Only) => DnsFamily::V6,
         Ok(DnsLookupFamily::V4Preferred) => DnsFamily::V4Preferred,
         Ok(DnsLookupFamily::All) => DnsFamily::All,
-        Err(_) => return Err(Reason::at("dns_lookup_family", format!("{} is none of those known", cluster.dns_lookup_family))),
+        Err(_) => {
+            return Err(Reason::at(
+                "dns_lookup_family",
+                format!("{} is none of those known", cluster.dns_lookup_family),
+            ));
+        }
     })
 }

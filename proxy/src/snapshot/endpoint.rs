@@ -33,7 +33,8 @@ pub(super) fn compile(config: &ClusterLoadAssignment) -> Result<Assignment, Reas
     }
     let groups = each("endpoints", &config.endpoints, |group| Ok((group.priority, usable(group)?)))?;
     let best = groups.iter().filter(|(_, endpoints)| !endpoints.is_empty()).map(|(priority, _)| *priority).min();
-    let endpoints = groups.into_iter().filter(|(priority, _)| Some(*priority) == best).flat_map(|(_, endpoints)| endpoints);
+    let endpoints =
+        groups.into_iter().filter(|(priority, _)| Some(*priority) == best).flat_map(|(_, endpoints)| endpoints);
     Ok(Assignment { endpoints: endpoints.collect() })
 }
 

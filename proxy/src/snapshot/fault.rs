@@ -47,7 +47,9 @@ fn abort(abort: &FaultAbort) -> Result<(Abort, Fraction), Reason> {
         Some(ErrorType::HttpStatus(status)) => Ok((Abort::Http(field::status(*status).under("http_status")?), share)),
         Some(ErrorType::GrpcStatus(status)) => match u16::try_from(*status) {
             Ok(grpc) if *status <= MAX_GRPC_STATUS => Ok((Abort::Grpc(grpc), share)),
-            _ => Err(Reason::at("grpc_status", format!("{status} is no gRPC status; the highest is {MAX_GRPC_STATUS}"))),
+            _ => {
+                Err(Reason::at("grpc_status", format!("{status} is no gRPC status; the highest is {MAX_GRPC_STATUS}")))
+            }
         },
         Some(ErrorType::HeaderAbort(_)) => Err(Reason::unsupported("header_abort")),
         None => Err(Reason::at("http_status", "is missing")),

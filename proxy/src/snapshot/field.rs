@@ -86,7 +86,9 @@ fn socket_host_and_port(socket: &core::SocketAddress) -> Result<(&str, u16), Rea
         ("network_namespace_filepath", !socket.network_namespace_filepath.is_empty()),
     ])?;
     match &socket.port_specifier {
-        Some(socket_address::PortSpecifier::PortValue(value)) => Ok((&socket.address, port(*value).under("port_value")?)),
+        Some(socket_address::PortSpecifier::PortValue(value)) => {
+            Ok((&socket.address, port(*value).under("port_value")?))
+        }
         Some(socket_address::PortSpecifier::NamedPort(_)) => Err(Reason::unsupported("named_port")),
         None => Err(Reason::at("port_value", "is missing")),
     }

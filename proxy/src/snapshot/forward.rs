@@ -22,7 +22,12 @@ pub(super) struct HostDefaults {
 
 /// Compiles the action. Of the header edits of `levels` (most specific first) those that have to be applied after a target's
 /// own go into the targets, and `true` comes back; else they are the route's to apply.
-pub(super) fn compile(action: &RouteAction, host: &HostDefaults, levels: &[&Edits], specific_wins: bool) -> Result<(Forward, bool), Reason> {
+pub(super) fn compile(
+    action: &RouteAction,
+    host: &HostDefaults,
+    levels: &[&Edits],
+    specific_wins: bool,
+) -> Result<(Forward, bool), Reason> {
     refuse_unknown(action)?;
     let clusters = clusters(action.cluster_specifier.as_ref())?;
     let per_target = clusters.iter().any(|cluster| !cluster.edits.is_empty());
@@ -73,7 +78,9 @@ fn clusters(specifier: Option<&ClusterSpecifier>) -> Result<Vec<Weighted>, Reaso
         Some(ClusterSpecifier::WeightedClusters(choice)) => weights::compile(choice).under("weighted_clusters"),
         Some(ClusterSpecifier::ClusterHeader(_)) => Err(Reason::unsupported("cluster_header")),
         Some(ClusterSpecifier::ClusterSpecifierPlugin(_)) => Err(Reason::unsupported("cluster_specifier_plugin")),
-        Some(ClusterSpecifier::InlineClusterSpecifierPlugin(_)) => Err(Reason::unsupported("inline_cluster_specifier_plugin")),
+        Some(ClusterSpecifier::InlineClusterSpecifierPlugin(_)) => {
+            Err(Reason::unsupported("inline_cluster_specifier_plugin"))
+        }
         Some(ClusterSpecifier::Cluster(_)) | None => Err(Reason::at("cluster", "is missing")),
     }
 }

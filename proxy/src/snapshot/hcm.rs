@@ -70,7 +70,8 @@ fn take_fault(filters: HttpFilters) -> Option<crate::http::fault::Fault> {
 }
 
 fn refuse_unknown(manager: &HttpConnectionManager) -> Result<(), Reason> {
-    let transformed = manager.scheme_header_transformation.as_ref().is_some_and(|scheme| scheme.transformation.is_some());
+    let transformed =
+        manager.scheme_header_transformation.as_ref().is_some_and(|scheme| scheme.transformation.is_some());
     none_set(&[
         ("codec_type", manager.codec_type == CodecType::Http3 as i32),
         ("add_user_agent", truth(manager.add_user_agent.as_ref(), false)),
@@ -127,9 +128,9 @@ fn routes(manager: &HttpConnectionManager, filters: Filters) -> Result<RouteSour
 fn path_rules(manager: &HttpConnectionManager) -> Result<PathRules, Reason> {
     let action = manager.path_with_escaped_slashes_action;
     let escaped_slashes = match PathWithEscapedSlashesAction::try_from(action) {
-        Ok(PathWithEscapedSlashesAction::ImplementationSpecificDefault | PathWithEscapedSlashesAction::KeepUnchanged) => {
-            EscapedSlashes::Keep
-        }
+        Ok(
+            PathWithEscapedSlashesAction::ImplementationSpecificDefault | PathWithEscapedSlashesAction::KeepUnchanged,
+        ) => EscapedSlashes::Keep,
         Ok(PathWithEscapedSlashesAction::RejectRequest) => EscapedSlashes::Reject,
         Ok(PathWithEscapedSlashesAction::UnescapeAndRedirect) => EscapedSlashes::UnescapeRedirect,
         Ok(PathWithEscapedSlashesAction::UnescapeAndForward) => EscapedSlashes::Unescape,
@@ -148,9 +149,10 @@ fn underscores(common: &HttpProtocolOptions) -> Result<bool, Reason> {
     match HeadersWithUnderscoresAction::try_from(common.headers_with_underscores_action) {
         Ok(HeadersWithUnderscoresAction::Allow) => Ok(false),
         Ok(HeadersWithUnderscoresAction::RejectRequest) => Ok(true),
-        Ok(HeadersWithUnderscoresAction::DropHeader) | Err(_) => {
-            Err(Reason::at("headers_with_underscores_action", "only ALLOW and REJECT_REQUEST are supported by this proxy"))
-        }
+        Ok(HeadersWithUnderscoresAction::DropHeader) | Err(_) => Err(Reason::at(
+            "headers_with_underscores_action",
+            "only ALLOW and REJECT_REQUEST are supported by this proxy",
+        )),
     }
 }
 
@@ -160,7 +162,8 @@ fn websocket(upgrades: &[UpgradeConfig]) -> Result<bool, Reason> {
         let enabled = truth(upgrade.enabled.as_ref(), true);
         let known = upgrade.upgrade_type.eq_ignore_ascii_case("websocket");
         if enabled && (!known || !upgrade.filters.is_empty()) {
-            let why = format!("{:?} with filters of its own or not is not supported by this proxy", upgrade.upgrade_type);
+            let why =
+                format!("{:?} with filters of its own or not is not supported by this proxy", upgrade.upgrade_type);
             return Err(Reason::at(format!("upgrade_configs[{index}]"), why));
         }
         websocket |= enabled && known;
@@ -204,7 +207,8 @@ fn host_rules(manager: &HttpConnectionManager) -> HostRules {
 
 fn server_header(manager: &HttpConnectionManager) -> Result<ServerHeader, Reason> {
     let name = if manager.server_name.is_empty() { "meltemi" } else { &manager.server_name };
-    let name = HeaderValue::from_str(name).map_err(|_| Reason::at("server_name", format!("{name:?} is no header value")))?;
+    let name =
+        HeaderValue::from_str(name).map_err(|_| Reason::at("server_name", format!("{name:?} is no header value")))?;
     Ok(match ServerHeaderTransformation::try_from(manager.server_header_transformation) {
         Ok(ServerHeaderTransformation::Overwrite) => ServerHeader::Overwrite(name),
         Ok(ServerHeaderTransformation::AppendIfAbsent) => ServerHeader::AppendIfAbsent(name),

@@ -60,7 +60,8 @@ fn is_idle(layer: &Layer) -> bool {
 }
 
 fn name(text: &str) -> Result<HeaderName, Reason> {
-    HeaderName::from_bytes(text.as_bytes()).map_err(|_| Reason::new(format!("{text:?} is no header name that may be edited")))
+    HeaderName::from_bytes(text.as_bytes())
+        .map_err(|_| Reason::new(format!("{text:?} is no header name that may be edited")))
 }
 
 fn removed(text: &str) -> Result<HeaderName, Reason> {
@@ -89,7 +90,9 @@ fn written(option: &HeaderValueOption, side: Side) -> Result<Write, Reason> {
         (None, Ok(HeaderAppendAction::AddIfAbsent)) => WriteMode::AddIfAbsent,
         (None, Ok(HeaderAppendAction::OverwriteIfExistsOrAdd)) => WriteMode::Set,
         (None, Ok(HeaderAppendAction::OverwriteIfExists)) => WriteMode::Overwrite,
-        (None, Err(_)) => return Err(Reason::at("append_action", format!("{} is none of those known", option.append_action))),
+        (None, Err(_)) => {
+            return Err(Reason::at("append_action", format!("{} is none of those known", option.append_action)));
+        }
     };
     Ok(Write { name, value, mode, keep_empty: option.keep_empty_value })
 }

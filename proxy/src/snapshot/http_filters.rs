@@ -60,10 +60,13 @@ impl HttpFilters {
             "envoy.extensions.filters.http.fault.v3.HTTPFault" => {
                 let own = fault::compile(&unpack::<HttpFault>(any)?)?;
                 self.present.fault = true;
-                self.default_fault = Some(own).filter(|own| !filter.disabled && (own.delay.is_some() || own.abort.is_some()));
+                self.default_fault =
+                    Some(own).filter(|own| !filter.disabled && (own.delay.is_some() || own.abort.is_some()));
             }
             "envoy.extensions.filters.http.cors.v3.Cors" => self.present.cors = true,
-            "envoy.extensions.filters.http.router.v3.Router" => return Err(Reason::new("the router must be the last filter")),
+            "envoy.extensions.filters.http.router.v3.Router" => {
+                return Err(Reason::new("the router must be the last filter"));
+            }
             name if is_harmless(name) || is_statistics(filter, any) => {}
             _ if filter.is_optional || filter.disabled => {}
             _ => return Err(Reason::unsupported_type(any)),

@@ -92,7 +92,8 @@ fn add(inspect: &mut Inspect, filter: &ListenerFilter) -> Result<(), Reason> {
         "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector" | "envoy.filters.listener.tls_inspector" => {
             inspect.tls = true;
         }
-        "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector" | "envoy.filters.listener.http_inspector" => {
+        "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector"
+        | "envoy.filters.listener.http_inspector" => {
             inspect.http = true;
         }
         other => return Err(Reason::new(format!("type {other} is not supported by this proxy"))),

@@ -40,7 +40,8 @@ fn least_request(choices: u32) -> Result<LbPolicy, Reason> {
 
 /// The first policy of the list that is known holds.
 fn extension(policy: &xds::cluster::LoadBalancingPolicy) -> Result<LbPolicy, Reason> {
-    let configs = policy.policies.iter().filter_map(|policy| policy.typed_extension_config.as_ref()?.typed_config.as_ref());
+    let configs =
+        policy.policies.iter().filter_map(|policy| policy.typed_extension_config.as_ref()?.typed_config.as_ref());
     for any in configs.clone() {
         if let Some(known) = known(any)? {
             return Ok(known);

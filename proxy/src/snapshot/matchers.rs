@@ -7,7 +7,9 @@ use xds::route::{HeaderMatcher, QueryParameterMatcher};
 
 use super::each;
 use super::reason::{Reason, Under};
-use crate::http::matching::{HeaderKey, HeaderMatch, HeaderTest, Pattern, QueryMatch, QueryTest, StringMatch, StringMatchKind};
+use crate::http::matching::{
+    HeaderKey, HeaderMatch, HeaderTest, Pattern, QueryMatch, QueryTest, StringMatch, StringMatchKind,
+};
 use crate::http::rewrite::Replacement;
 
 /// An expression that has to match as a whole.
@@ -56,13 +58,20 @@ fn header(matcher: &HeaderMatcher) -> Result<HeaderMatch, Reason> {
         Some(HeaderMatchSpecifier::ExactMatch(text)) => case_sensitive(StringMatchKind::Exact(text.as_str().into())),
         Some(HeaderMatchSpecifier::PrefixMatch(text)) => case_sensitive(StringMatchKind::Prefix(text.as_str().into())),
         Some(HeaderMatchSpecifier::SuffixMatch(text)) => case_sensitive(StringMatchKind::Suffix(text.as_str().into())),
-        Some(HeaderMatchSpecifier::ContainsMatch(text)) => case_sensitive(StringMatchKind::Contains(text.as_str().into())),
+        Some(HeaderMatchSpecifier::ContainsMatch(text)) => {
+            case_sensitive(StringMatchKind::Contains(text.as_str().into()))
+        }
         Some(HeaderMatchSpecifier::SafeRegexMatch(regex)) => {
             case_sensitive(StringMatchKind::Regex(pattern(regex).under("safe_regex_match")?))
         }
         Some(HeaderMatchSpecifier::RangeMatch(range)) => HeaderTest::Range(range.start, range.end),
     };
-    Ok(HeaderMatch { name, test, invert: matcher.invert_match, missing_is_empty: matcher.treat_missing_header_as_empty })
+    Ok(HeaderMatch {
+        name,
+        test,
+        invert: matcher.invert_match,
+        missing_is_empty: matcher.treat_missing_header_as_empty,
+    })
 }
 
 /// `QueryParameterMatcher`.

@@ -17,7 +17,8 @@ pub(super) fn compile(policy: &RequestMirrorPolicy) -> Result<Mirror, Reason> {
     if policy.cluster.is_empty() {
         return Err(Reason::at("cluster", "is missing"));
     }
-    let fraction = policy.runtime_fraction.as_ref().map(field::runtime_fraction).transpose().under("runtime_fraction")?;
+    let fraction =
+        policy.runtime_fraction.as_ref().map(field::runtime_fraction).transpose().under("runtime_fraction")?;
     Ok(Mirror {
         cluster: policy.cluster.as_str().into(),
         fraction: fraction.unwrap_or(Fraction::ALL),

@@ -89,7 +89,9 @@ fn compiled(kind: ResourceType, name: &str, bytes: &[u8]) -> Result<Compiled, Re
     }
     Ok(match kind {
         ResourceType::Listener => Compiled::Listener(Arc::new(listener::compile(name, &decoded(bytes)?)?)),
-        ResourceType::Route => Compiled::Routes(Arc::new(route::compile(name, &decoded(bytes)?, per_filter::Filters::ALL)?)),
+        ResourceType::Route => {
+            Compiled::Routes(Arc::new(route::compile(name, &decoded(bytes)?, per_filter::Filters::ALL)?))
+        }
         ResourceType::Cluster => Compiled::Cluster(Arc::new(cluster::compile(name, &decoded(bytes)?)?)),
         ResourceType::Endpoint => Compiled::Endpoints(Arc::new(endpoint::compile_named(name, &decoded(bytes)?)?)),
         ResourceType::Address => Compiled::Workload(Arc::new(workload::compile(&decoded(bytes)?)?)),

@@ -64,7 +64,9 @@ impl PerFilter {
         match name {
             "envoy.filters.http.fault" => self.fault = Some(None),
             "envoy.filters.http.cors" => self.cors = Some(None),
-            "envoy.filters.http.router" if !optional => return Err(Reason::at("disabled", "the router cannot be disabled")),
+            "envoy.filters.http.router" if !optional => {
+                return Err(Reason::at("disabled", "the router cannot be disabled"));
+            }
             // No other filter that could be on is ever accepted.
             _ => {}
         }

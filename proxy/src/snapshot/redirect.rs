@@ -19,7 +19,10 @@ pub(super) fn compile(action: &RedirectAction) -> Result<Redirect, Reason> {
     let port = super::field::port(action.port_redirect).under("port_redirect")?;
     Ok(Redirect {
         scheme,
-        host: (!action.host_redirect.is_empty()).then(|| text(&action.host_redirect)).transpose().under("host_redirect")?,
+        host: (!action.host_redirect.is_empty())
+            .then(|| text(&action.host_redirect))
+            .transpose()
+            .under("host_redirect")?,
         port: (port != 0).then_some(port),
         path: path(action.path_rewrite_specifier.as_ref())?,
         strip_query: action.strip_query,
@@ -45,7 +48,11 @@ fn path(specifier: Option<&PathRewriteSpecifier>) -> Result<Option<RedirectPath>
 
 /// Text that may stand in a `location` header.
 fn text(text: &str) -> Result<Box<str>, Reason> {
-    if HeaderValue::from_str(text).is_ok() { Ok(text.into()) } else { Err(Reason::new(format!("{text:?} is no part of a URL"))) }
+    if HeaderValue::from_str(text).is_ok() {
+        Ok(text.into())
+    } else {
+        Err(Reason::new(format!("{text:?} is no part of a URL")))
+    }
 }
 
 fn status(code: i32) -> Result<StatusCode, Reason> {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use xds::tcp_proxy::{TcpProxy as XdsProxy, UpstreamConnectMode};
 use xds::tcp_proxy::tcp_proxy::{ClusterSpecifier, WeightedCluster};
+use xds::tcp_proxy::{TcpProxy as XdsProxy, UpstreamConnectMode};
 
 use super::field::{limit, number};
 use super::reason::{Reason, none_set};

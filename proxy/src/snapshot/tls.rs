@@ -45,10 +45,13 @@ fn trusted(validation: &Option<Validation>, mutual: bool) -> Result<(Option<Box<
     const FIELD: &str = "validation_context_type";
     match validation.as_ref().map(|validation| &validation.roots) {
         Some(Roots::Mesh) if mutual => Ok((None, false)),
-        Some(Roots::Mesh) => Err(Reason::at(FIELD, "the mesh's roots without the workload's certificate are not supported")),
-        Some(_) if mutual => {
-            Err(Reason::at(FIELD, "the workload's certificate is shown to peers of the mesh alone, whose roots are ROOTCA"))
+        Some(Roots::Mesh) => {
+            Err(Reason::at(FIELD, "the mesh's roots without the workload's certificate are not supported"))
         }
+        Some(_) if mutual => Err(Reason::at(
+            FIELD,
+            "the workload's certificate is shown to peers of the mesh alone, whose roots are ROOTCA",
+        )),
         Some(Roots::System) => Ok((None, false)),
         Some(Roots::File(path)) => Ok((Some(path.clone()), false)),
         None if mutual => Err(Reason::at(FIELD, "is missing; a peer of the mesh has to be verified")),
@@ -74,7 +77,12 @@ pub(super) fn downstream(context: &DownstreamTlsContext) -> Result<DownstreamTls
             let why = "only trust domains, as prefix `spiffe://<trust domain>/`, are supported by this proxy";
             return Err(Reason::at("common_tls_context.match_typed_subject_alt_names", why));
         }
-        Some(_) => return Err(Reason::at("common_tls_context.validation_context_type", "clients are verified by ROOTCA alone")),
+        Some(_) => {
+            return Err(Reason::at(
+                "common_tls_context.validation_context_type",
+                "clients are verified by ROOTCA alone",
+            ));
+        }
     };
     Ok(DownstreamTls {
         require_client_certificate: truth(context.require_client_certificate.as_ref(), false),
@@ -95,7 +103,10 @@ fn certificate(common: &CommonTlsContext) -> Result<bool, Reason> {
         ("tls_certificate_provider_instance", common.tls_certificate_provider_instance.is_some()),
         ("custom_tls_certificate_selector", common.custom_tls_certificate_selector.is_some()),
         ("tls_certificate_certificate_provider", common.tls_certificate_certificate_provider.is_some()),
-        ("tls_certificate_certificate_provider_instance", common.tls_certificate_certificate_provider_instance.is_some()),
+        (
+            "tls_certificate_certificate_provider_instance",
+            common.tls_certificate_certificate_provider_instance.is_some(),
+        ),
         ("custom_handshaker", common.custom_handshaker.is_some()),
         ("key_log", common.key_log.is_some()),
     ])?;
@@ -115,7 +126,10 @@ fn parameters(parameters: Option<&TlsParameters>, least: TlsProtocol) -> Result<
     let Some(parameters) = parameters else { return Ok(()) };
     let most = parameters.tls_maximum_protocol_version;
     if most != TlsProtocol::TlsAuto as i32 && most < least as i32 {
-        return Err(Reason::at("tls_maximum_protocol_version", format!("this proxy speaks {} or newer", least.as_str_name())));
+        return Err(Reason::at(
+            "tls_maximum_protocol_version",
+            format!("this proxy speaks {} or newer", least.as_str_name()),
+        ));
     }
     Ok(())
 }

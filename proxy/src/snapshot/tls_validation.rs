@@ -144,15 +144,21 @@ fn collect(matchers: &[(&str, Option<&xds::matcher::StringMatcher>)]) -> Result<
         match matcher.and_then(|matcher| matcher.match_pattern.as_ref()) {
             Some(MatchPattern::Exact(name)) if !name.is_empty() => exact.push(name.as_str().into()),
             Some(MatchPattern::Prefix(prefix)) => domains.push(trust_domain(prefix).under(field)?),
-            _ => return Err(Reason::at(*field, "only exact names and `spiffe://<trust domain>/` are supported by this proxy")),
+            _ => {
+                return Err(Reason::at(
+                    *field,
+                    "only exact names and `spiffe://<trust domain>/` are supported by this proxy",
+                ));
+            }
         }
     }
     match (exact.is_empty(), domains.is_empty()) {
         (true, _) => Ok(Names::TrustDomains(domains)),
         (false, true) => Ok(Names::Exact(exact)),
-        (false, false) => {
-            Err(Reason::at("match_typed_subject_alt_names", "exact names beside a whole trust domain are not supported"))
-        }
+        (false, false) => Err(Reason::at(
+            "match_typed_subject_alt_names",
+            "exact names beside a whole trust domain are not supported",
+        )),
     }
 }
 

@@ -55,7 +55,11 @@ pub(super) fn windows(options: Option<&Http2ProtocolOptions>) -> Result<Windows,
     let value = |value: Option<xds::google::UInt32Value>| value.map(|value| value.value);
     Ok(Windows {
         stream: window("initial_stream_window_size", value(options.initial_stream_window_size), default.stream)?,
-        connection: window("initial_connection_window_size", value(options.initial_connection_window_size), default.connection)?,
+        connection: window(
+            "initial_connection_window_size",
+            value(options.initial_connection_window_size),
+            default.connection,
+        )?,
         streams,
     })
 }
@@ -74,7 +78,9 @@ pub(super) fn compile(cluster: &Cluster) -> Result<UpstreamHttp, Reason> {
     refuse_auto(cluster.upstream_http_protocol_options.as_ref())?;
     let idle = cluster.common_http_protocol_options.as_ref().and_then(|common| common.idle_timeout.as_ref());
     let version = match &cluster.http2_protocol_options {
-        _ if cluster.protocol_selection == ClusterProtocolSelection::UseDownstreamProtocol as i32 => UpstreamVersion::Downstream,
+        _ if cluster.protocol_selection == ClusterProtocolSelection::UseDownstreamProtocol as i32 => {
+            UpstreamVersion::Downstream
+        }
         Some(_) => UpstreamVersion::Http2,
         None => UpstreamVersion::Http1,
     };
@@ -102,7 +108,9 @@ fn typed(options: &HttpProtocolOptions) -> Result<UpstreamHttp, Reason> {
     Ok(settings(version, windows, limit("common_http_protocol_options.idle_timeout", idle, IDLE_TIMEOUT)?))
 }
 
-fn version(options: Option<&UpstreamProtocolOptions>) -> Result<(UpstreamVersion, Option<&Http2ProtocolOptions>), Reason> {
+fn version(
+    options: Option<&UpstreamProtocolOptions>,
+) -> Result<(UpstreamVersion, Option<&Http2ProtocolOptions>), Reason> {
     match options {
         Some(UpstreamProtocolOptions::ExplicitHttpConfig(explicit)) => match &explicit.protocol_config {
             Some(ProtocolConfig::HttpProtocolOptions(_)) => Ok((UpstreamVersion::Http1, None)),

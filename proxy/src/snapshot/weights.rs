@@ -41,9 +41,10 @@ fn weighted(cluster: &ClusterWeight) -> Result<Weighted, Reason> {
     }
     let own = PerFilter::compile(&cluster.typed_per_filter_config, Filters::ALL)?;
     none_set(&[("typed_per_filter_config", own.fault.is_some() || own.cors.is_some())])?;
-    let authority = cluster.host_rewrite_specifier.as_ref().map(|HostRewriteSpecifier::HostRewriteLiteral(host)| {
-        rewrite::literal(host).under("host_rewrite_literal")
-    });
+    let authority = cluster
+        .host_rewrite_specifier
+        .as_ref()
+        .map(|HostRewriteSpecifier::HostRewriteLiteral(host)| rewrite::literal(host).under("host_rewrite_literal"));
     let weight = field::number(cluster.weight.as_ref(), 0);
     let target = Target { authority: authority.transpose()?, ..Target::to(cluster.name.as_str(), weight) };
     let edits = Edits::compile(&Lists {

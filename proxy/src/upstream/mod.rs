@@ -108,7 +108,8 @@ impl Upstream {
         }
         *assignment = newest.cloned();
         let mut hosts = self.hosts.borrow_mut();
-        let mut old: HashMap<SocketAddr, Rc<Host>> = hosts.drain(..).map(|host| (host.endpoint.address, host)).collect();
+        let mut old: HashMap<SocketAddr, Rc<Host>> =
+            hosts.drain(..).map(|host| (host.endpoint.address, host)).collect();
         *hosts = newest
             .iter()
             .flat_map(|assignment| &assignment.endpoints)

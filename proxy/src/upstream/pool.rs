@@ -125,13 +125,19 @@ pub enum FailureKind {
 impl Pool {
     /// The connections, leaving none.
     pub fn take(&self) -> Self {
-        Self { http1: RefCell::new(self.http1.take()), http2: RefCell::new(self.http2.take()), dialling: RefCell::default() }
+        Self {
+            http1: RefCell::new(self.http1.take()),
+            http2: RefCell::new(self.http2.take()),
+            dialling: RefCell::default(),
+        }
     }
 
     /// An idle HTTP/1.1 connection that is still open.
     fn idle(&self, timeout: Option<Duration>) -> Option<Http1> {
         let mut idle = self.http1.borrow_mut();
-        idle.retain(|conn| !conn.sender.is_closed() && timeout.is_none_or(|timeout| conn.idle_since.elapsed() < timeout));
+        idle.retain(|conn| {
+            !conn.sender.is_closed() && timeout.is_none_or(|timeout| conn.idle_since.elapsed() < timeout)
+        });
         let last = idle.iter().rposition(|conn| conn.sender.is_ready())?;
         Some(idle.remove(last))
     }
@@ -239,7 +245,11 @@ async fn send_http2(
 }
 
 /// One dial at a time for an endpoint: whoever comes while it is under way waits for it and shares its outcome.
-async fn dial_http2(handover: &Arc<Handover>, upstream: &Upstream, host: &Rc<Host>) -> Result<Rc<Http2>, Rc<ConnectError>> {
+async fn dial_http2(
+    handover: &Arc<Handover>,
+    upstream: &Upstream,
+    host: &Rc<Host>,
+) -> Result<Rc<Http2>, Rc<ConnectError>> {
     let under_way = host.pool.dialling.borrow().clone();
     if let Some(dial) = under_way {
         return dial.await;
@@ -258,7 +268,9 @@ async fn dial_http2(handover: &Arc<Handover>, upstream: &Upstream, host: &Rc<Hos
             .keep_alive_timeout(Duration::from_secs(10))
             .handshake(TokioIo::new(connected.io))
             .await
-            .map_err(|error| Rc::new(ConnectError::Io { address: endpoint.address, source: std::io::Error::other(error) }))?;
+            .map_err(|error| {
+                Rc::new(ConnectError::Io { address: endpoint.address, source: std::io::Error::other(error) })
+            })?;
         tokio::task::spawn_local(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "an upstream HTTP/2 connection ended");

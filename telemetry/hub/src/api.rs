@@ -13,14 +13,8 @@ use crate::report::Report;
 use crate::window::Window;
 
 pub(crate) fn router(hub: Hub) -> Router {
-    let router = Router::new()
-        .route("/api/edges", get(edges))
-        .route("/api/health", get(health));
-    let router = if hub.metrics().is_some() {
-        router.route("/metrics", get(metrics))
-    } else {
-        router
-    };
+    let router = Router::new().route("/api/edges", get(edges)).route("/api/health", get(health));
+    let router = if hub.metrics().is_some() { router.route("/metrics", get(metrics)) } else { router };
     router.with_state(hub)
 }
 
@@ -34,16 +28,11 @@ fn default_window() -> String {
     "10s".to_owned()
 }
 
-async fn edges(
-    State(hub): State<Hub>,
-    Query(query): Query<EdgesQuery>,
-) -> Result<Json<Report>, Response> {
+async fn edges(State(hub): State<Hub>, Query(query): Query<EdgesQuery>) -> Result<Json<Report>, Response> {
     let window: Window = query
         .window
         .parse()
-        .map_err(|error: crate::window::BadWindow| {
-            (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response()
-        })?;
+        .map_err(|error: crate::window::BadWindow| (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response())?;
     Ok(Json(hub.report(window)))
 }
 

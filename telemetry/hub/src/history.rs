@@ -61,11 +61,7 @@ impl History {
     pub fn add(&mut self, now: Second, counts: &Counts, version: Option<usize>) {
         self.forget_before(now);
         if self.cells.back().is_none_or(|last| last.second != now) {
-            self.cells.push_back(Cell {
-                second: now,
-                counts: Counts::default(),
-                versions: Vec::new(),
-            });
+            self.cells.push_back(Cell { second: now, counts: Counts::default(), versions: Vec::new() });
         }
         if let Some(cell) = self.cells.back_mut() {
             cell.counts.add(counts);
@@ -82,11 +78,7 @@ impl History {
 
     /// Drops the cells that no window reaches any more.
     pub fn forget_before(&mut self, now: Second) {
-        while self
-            .cells
-            .front()
-            .is_some_and(|first| first.second + KEPT.as_secs() < now)
-        {
+        while self.cells.front().is_some_and(|first| first.second + KEPT.as_secs() < now) {
             self.cells.pop_front();
         }
         // A burst must not hold its memory for ever.
@@ -165,11 +157,7 @@ mod tests {
     use super::*;
 
     fn requests(requests: u32) -> Counts {
-        Counts {
-            requests,
-            ended: requests,
-            ..Counts::default()
-        }
+        Counts { requests, ended: requests, ..Counts::default() }
     }
 
     #[test]

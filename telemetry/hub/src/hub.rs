@@ -58,16 +58,10 @@ struct OwnMetrics {
 
 impl OwnMetrics {
     fn new(all: Metrics) -> Self {
-        let points = all.counter_vec(
-            names::HUB_POINTS_TOTAL,
-            "Data points received, by what became of them.",
-            &["result"],
-        );
-        let reports = all.counter_vec(
-            names::HUB_REPORTS_TOTAL,
-            "Reports received, by what became of them.",
-            &["result"],
-        );
+        let points =
+            all.counter_vec(names::HUB_POINTS_TOTAL, "Data points received, by what became of them.", &["result"]);
+        let reports =
+            all.counter_vec(names::HUB_REPORTS_TOTAL, "Reports received, by what became of them.", &["result"]);
         Self {
             taken: points.with(&["taken"]),
             repeated: points.with(&["repeated"]),
@@ -105,12 +99,7 @@ impl Hub {
 
     fn with(mesh: Arc<dyn MeshState>, metrics: Option<Metrics>, limits: Limits) -> Self {
         let table = Mutex::new(Table::new(limits));
-        Self(Arc::new(Inner {
-            mesh,
-            table,
-            start: Instant::now(),
-            own: metrics.map(OwnMetrics::new),
-        }))
+        Self(Arc::new(Inner { mesh, table, start: Instant::now(), own: metrics.map(OwnMetrics::new) }))
     }
 
     /// The OTLP service for the control plane's gRPC port. `peer` gives the SPIFFE id that the client's
@@ -131,10 +120,7 @@ impl Hub {
         let covered = elapsed.saturating_sub(Duration::from_secs(from.unwrap_or(0)));
         let wanted = self.0.mesh.shares();
         let rows = summary::rows(&self.0.table.lock(), from);
-        Report {
-            seconds: covered.as_millis() as f64 / 1000.0,
-            edges: summary::edges(&rows, &wanted),
-        }
+        Report { seconds: covered.as_millis() as f64 / 1000.0, edges: summary::edges(&rows, &wanted) }
     }
 
     /// The edges of [`Hub::report`].

@@ -16,14 +16,10 @@ impl Account {
     pub fn from_spiffe(uri: &str) -> Option<Self> {
         let mut parts = uri.strip_prefix("spiffe://")?.split('/');
         let trust_domain = parts.next()?;
-        let (ns, namespace, sa, service_account) =
-            (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let (ns, namespace, sa, service_account) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
         let shape = ns == "ns" && sa == "sa" && parts.next().is_none();
         let filled = ![trust_domain, namespace, service_account].contains(&"");
-        (shape && filled).then(|| Self {
-            namespace: namespace.to_owned(),
-            service_account: service_account.to_owned(),
-        })
+        (shape && filled).then(|| Self { namespace: namespace.to_owned(), service_account: service_account.to_owned() })
     }
 }
 
@@ -46,14 +42,8 @@ pub(crate) enum NotYou {
     NotAWorkload(String),
     #[error("the report lacks the resource attribute {0}; a reporter must say who it is")]
     Missing(&'static str),
-    #[error(
-        "the report says {attribute}={claimed:?}, but the client certificate is {uri}; report as that identity"
-    )]
-    Other {
-        attribute: &'static str,
-        claimed: String,
-        uri: String,
-    },
+    #[error("the report says {attribute}={claimed:?}, but the client certificate is {uri}; report as that identity")]
+    Other { attribute: &'static str, claimed: String, uri: String },
 }
 
 impl Peer {
@@ -75,11 +65,7 @@ impl Peer {
             let claimed = text(resource, attribute).ok_or(NotYou::Missing(attribute))?;
             if claimed != proved {
                 let claimed = claimed.chars().take(100).collect();
-                return Err(NotYou::Other {
-                    attribute,
-                    claimed,
-                    uri: self.uri.clone(),
-                });
+                return Err(NotYou::Other { attribute, claimed, uri: self.uri.clone() });
             }
         }
         Ok(())
@@ -104,10 +90,7 @@ mod tests {
     #[test]
     fn a_workloads_id_is_read_and_nothing_else() {
         let account = Account::from_spiffe("spiffe://cluster.local/ns/shop/sa/catalog");
-        let expected = Account {
-            namespace: "shop".into(),
-            service_account: "catalog".into(),
-        };
+        let expected = Account { namespace: "shop".into(), service_account: "catalog".into() };
         assert_eq!(account, Some(expected));
         for uri in [
             "",

@@ -57,9 +57,7 @@ pub(crate) struct Reading {
 pub(crate) enum BadReport {
     #[error(transparent)]
     NotYou(#[from] NotYou),
-    #[error(
-        "{0} does not have delta temporality; this hub takes deltas only, set the exporter's preference to delta"
-    )]
+    #[error("{0} does not have delta temporality; this hub takes deltas only, set the exporter's preference to delta")]
     NotDelta(&'static str),
     #[error("{0} is not of the kind that Istio's metric of that name is")]
     WrongKind(&'static str),
@@ -84,45 +82,29 @@ const USED: [(&str, Use); 5] = [
 ];
 
 /// Reads all of `request`, which `peer` sent, before anything of it counts.
-pub(crate) fn read(
-    request: &ExportMetricsServiceRequest,
-    peer: &Peer,
-) -> Result<Reading, BadReport> {
+pub(crate) fn read(request: &ExportMetricsServiceRequest, peer: &Peer) -> Result<Reading, BadReport> {
     let mut reading = Reading::default();
     for resource_metrics in &request.resource_metrics {
-        let resource = resource_metrics
-            .resource
-            .as_ref()
-            .map(|resource| resource.attributes.as_slice());
+        let resource = resource_metrics.resource.as_ref().map(|resource| resource.attributes.as_slice());
         let resource = resource.unwrap_or_default();
         peer.check(resource)?;
-        let instance =
-            text(resource, names::ATTRIBUTE_INSTANCE).filter(|id| id.len() <= LONGEST_INSTANCE);
+        let instance = text(resource, names::ATTRIBUTE_INSTANCE).filter(|id| id.len() <= LONGEST_INSTANCE);
         for scope_metrics in &resource_metrics.scope_metrics {
             let sequence = scope_metrics.scope.as_ref().and_then(sequence);
             let serial = instance.zip(sequence);
-            let serial = serial.map(|(instance, sequence)| Serial {
-                instance: instance.to_owned(),
-                sequence,
-            });
+            let serial = serial.map(|(instance, sequence)| Serial { instance: instance.to_owned(), sequence });
             let mut observations = Vec::new();
             for metric in &scope_metrics.metrics {
                 reading.read_metric(metric, peer, &mut observations)?;
             }
-            reading.batches.push(Batch {
-                serial,
-                observations,
-            });
+            reading.batches.push(Batch { serial, observations });
         }
     }
     Ok(reading)
 }
 
 fn sequence(scope: &InstrumentationScope) -> Option<i64> {
-    let pair = scope
-        .attributes
-        .iter()
-        .find(|pair| pair.key == names::ATTRIBUTE_SEQUENCE)?;
+    let pair = scope.attributes.iter().find(|pair| pair.key == names::ATTRIBUTE_SEQUENCE)?;
     match pair.value.as_ref()?.value.as_ref()? {
         any_value::Value::IntValue(sequence) => Some(*sequence),
         _ => None,
@@ -130,12 +112,7 @@ fn sequence(scope: &InstrumentationScope) -> Option<i64> {
 }
 
 impl Reading {
-    fn read_metric(
-        &mut self,
-        metric: &Metric,
-        peer: &Peer,
-        out: &mut Vec<Observation>,
-    ) -> Result<(), BadReport> {
+    fn read_metric(&mut self, metric: &Metric, peer: &Peer, out: &mut Vec<Observation>) -> Result<(), BadReport> {
         let Some((name, usage)) = USED.iter().find(|(name, _)| *name == metric.name) else {
             return Ok(());
         };
@@ -178,9 +155,7 @@ impl Reading {
 fn number(point: &NumberDataPoint, usage: Use, peer: &Peer) -> Result<Observation, BadPoint> {
     let labels = Labels::read(&point.attributes)?;
     let amount = match point.value {
-        Some(number_data_point::Value::AsInt(value)) => {
-            u64::try_from(value).map_err(|_| BadPoint::Value)?
-        }
+        Some(number_data_point::Value::AsInt(value)) => u64::try_from(value).map_err(|_| BadPoint::Value)?,
         _ => return Err(BadPoint::Value),
     };
     let amount = count(amount)?;
@@ -189,23 +164,9 @@ fn number(point: &NumberDataPoint, usage: Use, peer: &Peer) -> Result<Observatio
     let good = if labels.good(protocol) { amount } else { 0 };
     let mutual_tls = if labels.mutual_tls() { amount } else { 0 };
     let counts = match usage {
-        Use::Requests => Counts {
-            requests: amount,
-            ended: amount,
-            good,
-            mutual_tls,
-            ..Counts::default()
-        },
-        Use::Opened => Counts {
-            requests: amount,
-            mutual_tls,
-            ..Counts::default()
-        },
-        _ => Counts {
-            ended: amount,
-            good,
-            ..Counts::default()
-        },
+        Use::Requests => Counts { requests: amount, ended: amount, good, mutual_tls, ..Counts::default() },
+        Use::Opened => Counts { requests: amount, mutual_tls, ..Counts::default() },
+        _ => Counts { ended: amount, good, ..Counts::default() },
     };
     Ok(observation(&labels, side, protocol, counts))
 }
@@ -234,19 +195,10 @@ fn count(value: u64) -> Result<u32, BadPoint> {
 fn protocol(labels: &Labels<'_>, usage: Use) -> Result<Protocol, BadPoint> {
     let protocol = labels.protocol()?;
     let tcp_metric = matches!(usage, Use::Opened | Use::Closed | Use::Lifetimes);
-    if tcp_metric == (protocol == Protocol::Tcp) {
-        Ok(protocol)
-    } else {
-        Err(BadPoint::Protocol)
-    }
+    if tcp_metric == (protocol == Protocol::Tcp) { Ok(protocol) } else { Err(BadPoint::Protocol) }
 }
 
-fn observation(
-    labels: &Labels<'_>,
-    side: Reporter,
-    protocol: Protocol,
-    counts: Counts,
-) -> Observation {
+fn observation(labels: &Labels<'_>, side: Reporter, protocol: Protocol, counts: Counts) -> Observation {
     Observation {
         edge: labels.edge(protocol),
         side,

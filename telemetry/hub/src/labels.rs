@@ -19,10 +19,7 @@ pub(crate) struct Party {
 impl Party {
     /// Stands for whoever has no sidecar.
     pub fn unknown() -> Self {
-        Self {
-            service: UNKNOWN.into(),
-            namespace: UNKNOWN.into(),
-        }
+        Self { service: UNKNOWN.into(), namespace: UNKNOWN.into() }
     }
 
     pub fn is_unknown(&self) -> bool {
@@ -66,9 +63,7 @@ pub(crate) enum BadPoint {
     Reporter,
     #[error("the label request_protocol is none of http, grpc, tcp, or does not fit the metric")]
     Protocol,
-    #[error(
-        "the labels of the reporter's own side name another namespace or principal than its certificate"
-    )]
+    #[error("the labels of the reporter's own side name another namespace or principal than its certificate")]
     OtherSide,
     #[error("the reporter ran out of room for label sets and reports them as overflow")]
     Overflow,
@@ -107,9 +102,7 @@ impl<'a> Labels<'a> {
                 continue;
             };
             match pair.value.as_ref().and_then(|value| value.value.as_ref()) {
-                Some(any_value::Value::StringValue(value)) if value.len() <= LONGEST_VALUE => {
-                    *place = value
-                }
+                Some(any_value::Value::StringValue(value)) if value.len() <= LONGEST_VALUE => *place = value,
                 _ => return Err(BadPoint::Label),
             }
         }
@@ -141,27 +134,15 @@ impl<'a> Labels<'a> {
     /// Which end reports, once it is certain that `peer` speaks of its own side only.
     pub fn reporter(&self, peer: &Peer) -> Result<Reporter, BadPoint> {
         let (reporter, namespace, principal) = match self.reporter {
-            "source" => (
-                Reporter::Source,
-                self.source_namespace,
-                self.source_principal,
-            ),
-            "destination" => (
-                Reporter::Destination,
-                self.destination_namespace,
-                self.destination_principal,
-            ),
+            "source" => (Reporter::Source, self.source_namespace, self.source_principal),
+            "destination" => (Reporter::Destination, self.destination_namespace, self.destination_principal),
             _ => return Err(BadPoint::Reporter),
         };
         if self.source_service == OVERFLOW && self.destination_service == OVERFLOW {
             return Err(BadPoint::Overflow);
         }
         let own_principal = principal == peer.uri || [UNKNOWN, ""].contains(&principal);
-        if namespace == peer.account.namespace && own_principal {
-            Ok(reporter)
-        } else {
-            Err(BadPoint::OtherSide)
-        }
+        if namespace == peer.account.namespace && own_principal { Ok(reporter) } else { Err(BadPoint::OtherSide) }
     }
 
     pub fn protocol(&self) -> Result<Protocol, BadPoint> {
@@ -175,26 +156,14 @@ impl<'a> Labels<'a> {
 
     pub fn edge(&self, protocol: Protocol) -> EdgeKey {
         let source = party(self.source_service, self.source_namespace);
-        let known_as = source
-            .is_unknown()
-            .then(|| Account::from_spiffe(self.source_principal))
-            .flatten();
-        EdgeKey {
-            source,
-            destination: self.destination(),
-            protocol,
-            known_as,
-        }
+        let known_as = source.is_unknown().then(|| Account::from_spiffe(self.source_principal)).flatten();
+        EdgeKey { source, destination: self.destination(), protocol, known_as }
     }
 
     /// A request that reached no endpoint has no destination workload; then it is what was asked for.
     fn destination(&self) -> Party {
         let destination = party(self.destination_service, self.destination_namespace);
-        if destination.is_unknown() {
-            party(self.service_name, self.service_namespace)
-        } else {
-            destination
-        }
+        if destination.is_unknown() { party(self.service_name, self.service_namespace) } else { destination }
     }
 
     /// The destination's version, where an endpoint was reached and has one.
@@ -214,8 +183,7 @@ impl<'a> Labels<'a> {
 
     /// Whether a request or connection ended well.
     pub fn good(&self, protocol: Protocol) -> bool {
-        let http_good =
-            !self.response_code.starts_with('5') && !["0", ""].contains(&self.response_code);
+        let http_good = !self.response_code.starts_with('5') && !["0", ""].contains(&self.response_code);
         match protocol {
             Protocol::Http => http_good,
             Protocol::Grpc if self.grpc_status.is_empty() => http_good,
@@ -229,13 +197,6 @@ fn party(service: &str, namespace: &str) -> Party {
     if ["", UNKNOWN].contains(&service) {
         return Party::unknown();
     }
-    let namespace = if namespace.is_empty() {
-        UNKNOWN
-    } else {
-        namespace
-    };
-    Party {
-        service: service.to_owned(),
-        namespace: namespace.to_owned(),
-    }
+    let namespace = if namespace.is_empty() { UNKNOWN } else { namespace };
+    Party { service: service.to_owned(), namespace: namespace.to_owned() }
 }

@@ -66,9 +66,6 @@ mod tests {
 
     #[test]
     fn above_every_bound_it_is_the_last_bound() {
-        assert_eq!(
-            quantile(0.99, &buckets(&[(0, 1), (19, 99)])),
-            Some(3_600_000.0)
-        );
+        assert_eq!(quantile(0.99, &buckets(&[(0, 1), (19, 99)])), Some(3_600_000.0));
     }
 }

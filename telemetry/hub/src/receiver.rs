@@ -27,10 +27,7 @@ impl OtlpReceiver {
         Self { hub, peer }
     }
 
-    fn read(
-        &self,
-        request: &Request<ExportMetricsServiceRequest>,
-    ) -> Result<(Peer, Reading), BadReport> {
+    fn read(&self, request: &Request<ExportMetricsServiceRequest>) -> Result<(Peer, Reading), BadReport> {
         let peer = Peer::new((self.peer)(request.extensions()))?;
         let reading = ingest::read(request.get_ref(), &peer)?;
         Ok((peer, reading))
@@ -73,8 +70,6 @@ fn status(error: &BadReport) -> Status {
     match error {
         BadReport::NotYou(NotYou::NoCertificate) => Status::unauthenticated(error.to_string()),
         BadReport::NotYou(_) => Status::permission_denied(error.to_string()),
-        BadReport::NotDelta(_) | BadReport::WrongKind(_) => {
-            Status::invalid_argument(error.to_string())
-        }
+        BadReport::NotDelta(_) | BadReport::WrongKind(_) => Status::invalid_argument(error.to_string()),
     }
 }

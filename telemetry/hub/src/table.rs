@@ -80,12 +80,7 @@ pub(crate) struct Table {
 
 impl Table {
     pub fn new(limits: Limits) -> Self {
-        Self {
-            edges: HashMap::new(),
-            accounts: HashMap::new(),
-            limits,
-            swept: 0,
-        }
+        Self { edges: HashMap::new(), accounts: HashMap::new(), limits, swept: 0 }
     }
 
     pub fn edges(&self) -> impl Iterator<Item = (&EdgeKey, &EdgeState)> {
@@ -98,10 +93,7 @@ impl Table {
 
     /// How many accounts reported within the last [`KEPT`].
     pub fn reporters(&self, now: Second) -> usize {
-        self.accounts
-            .values()
-            .filter(|reports| reports.last + KEPT.as_secs() >= now)
-            .count()
+        self.accounts.values().filter(|reports| reports.last + KEPT.as_secs() >= now).count()
     }
 
     /// When the last report came.
@@ -112,9 +104,7 @@ impl Table {
     /// Whether this account's sidecars report what they send, so that what a destination says about a
     /// source of which it knows only the account has been counted already.
     pub fn reports_as_source(&self, account: &Account) -> bool {
-        self.accounts
-            .get(account)
-            .is_some_and(|reports| reports.spoke_as_source)
+        self.accounts.get(account).is_some_and(|reports| reports.spoke_as_source)
     }
 
     /// Counts a batch that `account` reported, unless it did so before.
@@ -122,19 +112,10 @@ impl Table {
         self.sweep(now, IDLE_SECONDS);
         let points = batch.observations.len() as u64;
         let Some(reports) = self.reports_of(account, now) else {
-            return Applied {
-                no_room: points,
-                ..Applied::default()
-            };
+            return Applied { no_room: points, ..Applied::default() };
         };
-        if batch
-            .serial
-            .is_some_and(|serial| reports.repeats(serial, now))
-        {
-            return Applied {
-                repeated: points,
-                ..Applied::default()
-            };
+        if batch.serial.is_some_and(|serial| reports.repeats(serial, now)) {
+            return Applied { repeated: points, ..Applied::default() };
         }
         let mut applied = Applied::default();
         for observation in batch.observations {
@@ -161,9 +142,7 @@ impl Table {
     }
 
     fn observe(&mut self, account: &Account, observation: Observation, now: Second) -> bool {
-        if !self.edges.contains_key(&observation.edge)
-            && !self.make_edge(account, &observation, now)
-        {
+        if !self.edges.contains_key(&observation.edge) && !self.make_edge(account, &observation, now) {
             return false;
         }
         let limit = self.limits.versions_per_edge;
@@ -171,10 +150,7 @@ impl Table {
             return false;
         };
         edge.last = now;
-        let version = observation
-            .version
-            .as_deref()
-            .map(|version| edge.version(version, limit));
+        let version = observation.version.as_deref().map(|version| edge.version(version, limit));
         match observation.side {
             Reporter::Source => edge.by_source.add(now, &observation.counts, version),
             Reporter::Destination => edge.by_destination.add(now, &observation.counts, version),
@@ -239,10 +215,7 @@ impl Table {
 impl Reports {
     /// Notes that this report came, and says whether it had come before.
     fn repeats(&mut self, serial: Serial, now: Second) -> bool {
-        let last = self
-            .instances
-            .entry(serial.instance)
-            .or_insert((i64::MIN, now));
+        let last = self.instances.entry(serial.instance).or_insert((i64::MIN, now));
         let repeats = serial.sequence <= last.0;
         *last = (last.0.max(serial.sequence), now);
         repeats
@@ -259,16 +232,11 @@ impl Reports {
 impl EdgeState {
     /// The index of a version, a new one while there is room.
     fn version(&mut self, name: &str, limit: usize) -> usize {
-        let find =
-            |versions: &[String], name: &str| versions.iter().position(|known| known == name);
+        let find = |versions: &[String], name: &str| versions.iter().position(|known| known == name);
         if let Some(index) = find(&self.versions, name) {
             return index;
         }
-        let name = if self.versions.len() + 1 < limit {
-            name
-        } else {
-            OTHER_VERSIONS
-        };
+        let name = if self.versions.len() + 1 < limit { name } else { OTHER_VERSIONS };
         find(&self.versions, name).unwrap_or_else(|| {
             self.versions.push(name.to_owned());
             self.versions.len() - 1
@@ -283,61 +251,29 @@ mod tests {
     use crate::labels::{Party, Protocol};
 
     fn account(name: &str) -> Account {
-        Account {
-            namespace: "shop".into(),
-            service_account: name.into(),
-        }
+        Account { namespace: "shop".into(), service_account: name.into() }
     }
 
     fn batch(destination: &str, serial: Option<(&str, i64)>) -> Batch {
-        let party = |service: &str| Party {
-            service: service.into(),
-            namespace: "shop".into(),
-        };
+        let party = |service: &str| Party { service: service.into(), namespace: "shop".into() };
         let edge = EdgeKey {
             source: party("frontend"),
             destination: party(destination),
             protocol: Protocol::Http,
             known_as: None,
         };
-        let counts = Counts {
-            requests: 1,
-            ..Counts::default()
-        };
+        let counts = Counts { requests: 1, ..Counts::default() };
         let (host, version) = (destination.to_owned(), None);
-        let serial = serial.map(|(instance, sequence)| Serial {
-            instance: instance.into(),
-            sequence,
-        });
-        Batch {
-            serial,
-            observations: vec![Observation {
-                edge,
-                side: Reporter::Source,
-                host,
-                version,
-                counts,
-            }],
-        }
+        let serial = serial.map(|(instance, sequence)| Serial { instance: instance.into(), sequence });
+        Batch { serial, observations: vec![Observation { edge, side: Reporter::Source, host, version, counts }] }
     }
 
-    const TAKEN: Applied = Applied {
-        taken: 1,
-        repeated: 0,
-        no_room: 0,
-    };
-    const NO_ROOM: Applied = Applied {
-        taken: 0,
-        repeated: 0,
-        no_room: 1,
-    };
+    const TAKEN: Applied = Applied { taken: 1, repeated: 0, no_room: 0 };
+    const NO_ROOM: Applied = Applied { taken: 0, repeated: 0, no_room: 1 };
 
     #[test]
     fn an_idle_edge_gives_its_room_back() {
-        let mut table = Table::new(Limits {
-            edges_per_account: 1,
-            ..Limits::default()
-        });
+        let mut table = Table::new(Limits { edges_per_account: 1, ..Limits::default() });
         let frontend = account("frontend");
         assert_eq!(table.apply(&frontend, batch("a", None), 0), TAKEN);
         assert_eq!(table.apply(&frontend, batch("b", None), 3_600), NO_ROOM);
@@ -347,46 +283,23 @@ mod tests {
 
     #[test]
     fn a_full_table_lets_go_of_edges_that_no_window_reaches() {
-        let mut table = Table::new(Limits {
-            edges: 1,
-            ..Limits::default()
-        });
-        assert_eq!(
-            table.apply(&account("frontend"), batch("a", None), 0),
-            TAKEN
-        );
-        assert_eq!(
-            table.apply(&account("other"), batch("b", None), 300),
-            NO_ROOM
-        );
+        let mut table = Table::new(Limits { edges: 1, ..Limits::default() });
+        assert_eq!(table.apply(&account("frontend"), batch("a", None), 0), TAKEN);
+        assert_eq!(table.apply(&account("other"), batch("b", None), 300), NO_ROOM);
         assert_eq!(table.apply(&account("other"), batch("b", None), 301), TAKEN);
     }
 
     #[test]
     fn reporters_and_their_processes_are_bounded() {
-        let limits = Limits {
-            accounts: 1,
-            instances_per_account: 2,
-            ..Limits::default()
-        };
+        let limits = Limits { accounts: 1, instances_per_account: 2, ..Limits::default() };
         let mut table = Table::new(limits);
         let frontend = account("frontend");
         for (second, instance) in ["one", "two", "three", "four"].into_iter().enumerate() {
-            assert_eq!(
-                table.apply(&frontend, batch("a", Some((instance, 1))), second as u64),
-                TAKEN
-            );
+            assert_eq!(table.apply(&frontend, batch("a", Some((instance, 1))), second as u64), TAKEN);
         }
         assert!(table.accounts[&frontend].instances.len() <= 2);
-        let repeated = Applied {
-            taken: 0,
-            repeated: 1,
-            no_room: 0,
-        };
-        assert_eq!(
-            table.apply(&frontend, batch("a", Some(("four", 1))), 5),
-            repeated
-        );
+        let repeated = Applied { taken: 0, repeated: 1, no_room: 0 };
+        assert_eq!(table.apply(&frontend, batch("a", Some(("four", 1))), 5), repeated);
         assert_eq!(table.apply(&account("other"), batch("a", None), 5), NO_ROOM);
     }
 }

@@ -18,9 +18,7 @@ pub enum Window {
 
 /// A window that cannot be read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "window={0:?} is not a window: write a whole number and ms, s or m, such as 10s, from 1s to 5m; or all"
-)]
+#[error("window={0:?} is not a window: write a whole number and ms, s or m, such as 10s, from 1s to 5m; or all")]
 pub struct BadWindow(String);
 
 impl FromStr for Window {
@@ -43,11 +41,7 @@ impl FromStr for Window {
         };
         let window = millis.map(Duration::from_millis).ok_or_else(bad)?;
         let allowed = Duration::from_secs(1)..=KEPT;
-        if allowed.contains(&window) {
-            Ok(Self::Last(window))
-        } else {
-            Err(bad())
-        }
+        if allowed.contains(&window) { Ok(Self::Last(window)) } else { Err(bad()) }
     }
 }
 
@@ -66,19 +60,7 @@ mod tests {
 
     #[test]
     fn what_is_no_window_is_refused() {
-        for text in [
-            "",
-            "10",
-            "s",
-            "-1s",
-            "1.5s",
-            "10h",
-            "0s",
-            "999ms",
-            "301s",
-            "99999999999999999999s",
-            "10s ",
-        ] {
+        for text in ["", "10", "s", "-1s", "1.5s", "10h", "0s", "999ms", "301s", "99999999999999999999s", "10s "] {
             assert!(text.parse::<Window>().is_err(), "{text}");
         }
         let error = "ten".parse::<Window>().map_err(|error| error.to_string());

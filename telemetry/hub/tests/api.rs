@@ -31,12 +31,7 @@ async fn the_json_of_an_edge_has_exactly_the_promised_shape() {
     let hub = Hub::new(Arc::new(Wanted(vec![wanted("v1", 0.5), wanted("v2", 0.5)])));
     let mut frontend = Sidecar::new(&hub, &workload("frontend", "v1")).await;
     let source = frontend.workload.clone();
-    Call::default().at(
-        &mut frontend,
-        Reporter::Source,
-        &source,
-        &workload("catalog", "v1"),
-    );
+    Call::default().at(&mut frontend, Reporter::Source, &source, &workload("catalog", "v1"));
     frontend.report().await.unwrap();
 
     let (status, body) = get(&hub, "/api/edges?window=10s").await;
@@ -66,11 +61,7 @@ async fn a_bad_window_is_refused_with_a_text_that_helps() {
         assert_eq!(status, StatusCode::BAD_REQUEST, "{window}");
         assert!(body.contains("such as 10s"), "{body}");
     }
-    for path in [
-        "/api/edges",
-        "/api/edges?window=5m",
-        "/api/edges?window=all",
-    ] {
+    for path in ["/api/edges", "/api/edges?window=5m", "/api/edges?window=all"] {
         assert_eq!(get(&hub, path).await.0, StatusCode::OK, "{path}");
     }
 }
@@ -80,8 +71,7 @@ async fn health_says_who_reports() {
     let hub = hub();
     let (status, body) = get(&hub, "/api/health").await;
     assert_eq!(status, StatusCode::OK);
-    let empty =
-        json!({"status": "ok", "edges": 0, "reporters": 0, "last_report_seconds_ago": null});
+    let empty = json!({"status": "ok", "edges": 0, "reporters": 0, "last_report_seconds_ago": null});
     assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), empty);
 
     let frontend = Sidecar::new(&hub, &workload("frontend", "v1")).await;
@@ -97,8 +87,5 @@ async fn metrics_are_served_if_the_hub_has_them() {
     let hub = Hub::with_metrics(Arc::new(Wanted::default()), Metrics::new());
     let (status, body) = get(&hub, "/metrics").await;
     assert_eq!(status, StatusCode::OK);
-    assert!(
-        body.contains("meltemi_hub_points_total{result=\"refused\"} 0\n"),
-        "{body}"
-    );
+    assert!(body.contains("meltemi_hub_points_total{result=\"refused\"} 0\n"), "{body}");
 }

@@ -124,10 +124,7 @@ impl Entry<'_> {
         push_display(line, Some(self.response_flags));
         push_spaced_word(line, self.response_code_details);
         push_spaced_word(line, self.connection_termination_details);
-        push_spaced_quoted(
-            line,
-            self.upstream_transport_failure_reason.map(str::as_bytes),
-        );
+        push_spaced_quoted(line, self.upstream_transport_failure_reason.map(str::as_bytes));
         push_display(line, Some(self.bytes_received));
         push_display(line, Some(self.bytes_sent));
         push_display(line, Some(self.duration.as_millis()));
@@ -163,18 +160,8 @@ impl Entry<'_> {
 fn push_time(line: &mut String, time: SystemTime) {
     let time = OffsetDateTime::from(time);
     let (year, month, day) = (time.year(), u8::from(time.month()), time.day());
-    let (hour, minute, second, milli) = (
-        time.hour(),
-        time.minute(),
-        time.second(),
-        time.millisecond(),
-    );
-    push_formatted(
-        line,
-        format_args!(
-            "[{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z]"
-        ),
-    );
+    let (hour, minute, second, milli) = (time.hour(), time.minute(), time.second(), time.millisecond());
+    push_formatted(line, format_args!("[{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z]"));
 }
 
 fn push_display(line: &mut String, value: Option<impl Display>) {

@@ -22,9 +22,7 @@ impl Budget {
 
     /// Takes room for `series`, or takes nothing and says no.
     pub fn take(&self, series: u64) -> bool {
-        self.0
-            .fetch_update(Relaxed, Relaxed, |left| left.checked_sub(series))
-            .is_ok()
+        self.0.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(series)).is_ok()
     }
 
     fn give_back(&self, series: u64) {
@@ -54,13 +52,7 @@ pub(crate) struct Family<T> {
 impl<T: Kind> Family<T> {
     pub fn new(name: &str, help: &str, labels: &[&str], budget: Arc<Budget>) -> Self {
         let labels = labels.iter().map(|label| (*label).to_owned()).collect();
-        Self {
-            name: name.into(),
-            help: help.into(),
-            labels,
-            children: Mutex::default(),
-            budget,
-        }
+        Self { name: name.into(), help: help.into(), labels, children: Mutex::default(), budget }
     }
 
     pub fn has_labels(&self, labels: &[&str]) -> bool {
@@ -75,11 +67,7 @@ impl<T: Kind> Family<T> {
             return child.clone();
         }
         let room = self.labels.is_empty() || self.budget.take(1);
-        let key = if room {
-            key
-        } else {
-            self.labels.iter().map(|_| Box::from(OVERFLOW)).collect()
-        };
+        let key = if room { key } else { self.labels.iter().map(|_| Box::from(OVERFLOW)).collect() };
         children.entry(key).or_insert_with(make).clone()
     }
 
@@ -91,30 +79,16 @@ impl<T: Kind> Family<T> {
 
     fn key(&self, values: &[&str]) -> LabelValues {
         let missing = std::iter::repeat(&"");
-        values
-            .iter()
-            .chain(missing)
-            .take(self.labels.len())
-            .map(|value| Box::from(*value))
-            .collect()
+        values.iter().chain(missing).take(self.labels.len()).map(|value| Box::from(*value)).collect()
     }
 
     /// The family as it is exported now, its children in the order of their label values.
     pub fn export(&self) -> proto::MetricFamily {
-        let mut children: Vec<_> = self
-            .children
-            .lock()
-            .iter()
-            .map(|(values, child)| (values.clone(), child.clone()))
-            .collect();
+        let mut children: Vec<_> =
+            self.children.lock().iter().map(|(values, child)| (values.clone(), child.clone())).collect();
         children.sort_by(|(left, _), (right, _)| left.cmp(right));
         let metrics = children.into_iter().map(|(values, child)| {
-            let labels = self
-                .labels
-                .iter()
-                .zip(values)
-                .map(|(name, value)| label(name, value.into()))
-                .collect();
+            let labels = self.labels.iter().zip(values).map(|(name, value)| label(name, value.into())).collect();
             let mut metric = proto::Metric::from_label(labels);
             child.write(&mut metric);
             metric

@@ -76,11 +76,7 @@ impl ResponseFlags {
     }
 
     fn names(self) -> impl Iterator<Item = &'static (&'static str, &'static str)> {
-        Self::NAMES
-            .iter()
-            .enumerate()
-            .filter(move |(bit, _)| self.0 & (1 << bit) != 0)
-            .map(|(_, names)| names)
+        Self::NAMES.iter().enumerate().filter(move |(bit, _)| self.0 & (1 << bit) != 0).map(|(_, names)| names)
     }
 }
 
@@ -125,10 +121,7 @@ mod tests {
     fn flags_read_in_envoys_order_whatever_order_they_were_set_in() {
         let flags = ResponseFlags::URX | ResponseFlags::UF;
         assert_eq!(flags.to_string(), "UF,URX");
-        assert_eq!(
-            flags.long_names().collect::<Vec<_>>(),
-            ["UpstreamConnectionFailure", "UpstreamRetryLimitExceeded"]
-        );
+        assert_eq!(flags.long_names().collect::<Vec<_>>(), ["UpstreamConnectionFailure", "UpstreamRetryLimitExceeded"]);
     }
 
     #[test]

@@ -47,10 +47,7 @@ impl BucketCounts {
     }
 
     fn record(&self, value: u64, bounds: &[u64; BUCKETS.len()]) {
-        let index = bounds
-            .iter()
-            .position(|bound| value <= *bound)
-            .unwrap_or(bounds.len());
+        let index = bounds.iter().position(|bound| value <= *bound).unwrap_or(bounds.len());
         self.buckets[index].fetch_add(1, Relaxed);
         self.sum.fetch_add(value, Relaxed);
     }

@@ -87,19 +87,11 @@ struct HistogramCells {
 impl Histogram {
     /// `bounds` are the upper bounds of the buckets; they are put in order.
     pub(crate) fn new(bounds: &[f64]) -> Self {
-        let mut bounds: Vec<f64> = bounds
-            .iter()
-            .copied()
-            .filter(|bound| bound.is_finite())
-            .collect();
+        let mut bounds: Vec<f64> = bounds.iter().copied().filter(|bound| bound.is_finite()).collect();
         bounds.sort_by(f64::total_cmp);
         bounds.dedup();
         let buckets = (0..=bounds.len()).map(|_| AtomicU64::default()).collect();
-        Self(Arc::new(HistogramCells {
-            bounds: bounds.into(),
-            buckets,
-            sum: AtomicU64::default(),
-        }))
+        Self(Arc::new(HistogramCells { bounds: bounds.into(), buckets, sum: AtomicU64::default() }))
     }
 
     /// Records one value, in the unit that the metric's name ends in.
@@ -113,17 +105,8 @@ impl Histogram {
 impl Kind for Histogram {
     const TYPE: proto::MetricType = proto::MetricType::HISTOGRAM;
     fn write(&self, metric: &mut proto::Metric) {
-        let counts: Vec<u64> = self
-            .0
-            .buckets
-            .iter()
-            .map(|bucket| bucket.load(Relaxed))
-            .collect();
-        metric.set_histogram(histogram(
-            &self.0.bounds,
-            &counts,
-            f64::from_bits(self.0.sum.load(Relaxed)),
-        ));
+        let counts: Vec<u64> = self.0.buckets.iter().map(|bucket| bucket.load(Relaxed)).collect();
+        metric.set_histogram(histogram(&self.0.bounds, &counts, f64::from_bits(self.0.sum.load(Relaxed))));
     }
 }
 

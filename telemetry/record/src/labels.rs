@@ -22,12 +22,7 @@ pub(crate) struct Parties {
 /// How a request or connection went. In the overflow series it reads `overflow` throughout.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Outcome {
-    Known {
-        response_code: u16,
-        grpc_status: Option<u16>,
-        flags: ResponseFlags,
-        security: Security,
-    },
+    Known { response_code: u16, grpc_status: Option<u16>, flags: ResponseFlags, security: Security },
     Overflow,
 }
 
@@ -56,11 +51,7 @@ impl Parties {
     }
 
     pub fn pairs(&self) -> Vec<LabelPair> {
-        LABELS
-            .iter()
-            .zip(self.values())
-            .map(|(name, value)| label(name, value.to_owned()))
-            .collect()
+        LABELS.iter().zip(self.values()).map(|(name, value)| label(name, value.to_owned())).collect()
     }
 
     fn values(&self) -> [&str; PARTY_LABELS] {
@@ -95,11 +86,7 @@ fn known(value: &str) -> &str {
 }
 
 fn revision(workload: &Workload) -> &str {
-    if workload.canonical_revision.is_empty() {
-        LATEST
-    } else {
-        &workload.canonical_revision
-    }
+    if workload.canonical_revision.is_empty() { LATEST } else { &workload.canonical_revision }
 }
 
 impl Outcome {
@@ -112,9 +99,7 @@ impl Outcome {
 
     fn grpc_status(&self) -> String {
         match self {
-            Self::Known { grpc_status, .. } => grpc_status
-                .map(|status| status.to_string())
-                .unwrap_or_default(),
+            Self::Known { grpc_status, .. } => grpc_status.map(|status| status.to_string()).unwrap_or_default(),
             Self::Overflow => OVERFLOW.into(),
         }
     }
@@ -155,11 +140,7 @@ impl HttpLabels {
 
     /// The label set that stands in when there is no room. Reporter and protocol stay: they are few.
     pub fn overflow(&self) -> Self {
-        Self {
-            parties: self.parties.overflow(),
-            protocol: self.protocol,
-            outcome: Outcome::Overflow,
-        }
+        Self { parties: self.parties.overflow(), protocol: self.protocol, outcome: Outcome::Overflow }
     }
 
     pub fn pairs(&self) -> Vec<LabelPair> {
@@ -171,12 +152,7 @@ impl HttpLabels {
             self.outcome.flags(),
             self.outcome.security(),
         ];
-        pairs.extend(
-            LABELS[PARTY_LABELS..]
-                .iter()
-                .zip(outcome)
-                .map(|(name, value)| label(name, value)),
-        );
+        pairs.extend(LABELS[PARTY_LABELS..].iter().zip(outcome).map(|(name, value)| label(name, value)));
         pairs
     }
 }
@@ -190,36 +166,19 @@ impl TcpLabels {
                 destination: key.destination.clone(),
                 service: key.service.clone(),
             },
-            outcome: Outcome::Known {
-                response_code: 0,
-                grpc_status: None,
-                flags: key.flags,
-                security: key.security,
-            },
+            outcome: Outcome::Known { response_code: 0, grpc_status: None, flags: key.flags, security: key.security },
         }
     }
 
     /// See [`HttpLabels::overflow`].
     pub fn overflow(&self) -> Self {
-        Self {
-            parties: self.parties.overflow(),
-            outcome: Outcome::Overflow,
-        }
+        Self { parties: self.parties.overflow(), outcome: Outcome::Overflow }
     }
 
     pub fn pairs(&self) -> Vec<LabelPair> {
         let mut pairs = self.parties.pairs();
-        let outcome = [
-            Protocol::Tcp.as_str().to_owned(),
-            self.outcome.flags(),
-            self.outcome.security(),
-        ];
-        pairs.extend(
-            TCP_LABELS[PARTY_LABELS..]
-                .iter()
-                .zip(outcome)
-                .map(|(name, value)| label(name, value)),
-        );
+        let outcome = [Protocol::Tcp.as_str().to_owned(), self.outcome.flags(), self.outcome.security()];
+        pairs.extend(TCP_LABELS[PARTY_LABELS..].iter().zip(outcome).map(|(name, value)| label(name, value)));
         pairs
     }
 }

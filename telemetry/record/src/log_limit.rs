@@ -26,11 +26,7 @@ pub struct LogLimit {
 impl LogLimit {
     /// One line per `period`.
     pub const fn new(period: Duration) -> Self {
-        Self {
-            period,
-            next: AtomicU64::new(0),
-            suppressed: AtomicU64::new(0),
-        }
+        Self { period, next: AtomicU64::new(0), suppressed: AtomicU64::new(0) }
     }
 
     /// `Some(n)` if the line may be written, `n` being how many were held back since the last one.
@@ -43,11 +39,7 @@ impl LogLimit {
     fn admit_at(&self, now: u64) -> Option<u64> {
         let next = self.next.load(Relaxed);
         let period = u64::try_from(self.period.as_millis()).unwrap_or(u64::MAX);
-        let won = now >= next
-            && self
-                .next
-                .compare_exchange(next, now.saturating_add(period), Relaxed, Relaxed)
-                .is_ok();
+        let won = now >= next && self.next.compare_exchange(next, now.saturating_add(period), Relaxed, Relaxed).is_ok();
         if won {
             Some(self.suppressed.swap(0, Relaxed))
         } else {

@@ -66,16 +66,10 @@ macro_rules! family {
         let mut families = $self.0.families.lock();
         match families.get($name) {
             Some(AnyFamily::$kind(known)) if known.has_labels($labels) => known.clone(),
-            Some(_) => not_exported(
-                $name,
-                "the name is taken by another kind of metric, or with other labels",
-                made,
-            ),
-            None if !well_formed($name, $labels) => not_exported(
-                $name,
-                "Prometheus does not allow this metric name or one of its labels",
-                made,
-            ),
+            Some(_) => not_exported($name, "the name is taken by another kind of metric, or with other labels", made),
+            None if !well_formed($name, $labels) => {
+                not_exported($name, "Prometheus does not allow this metric name or one of its labels", made)
+            }
             None => {
                 families.insert($name.to_owned(), AnyFamily::$kind(made.clone()));
                 made
@@ -95,14 +89,8 @@ impl Metrics {
         let budget = Arc::new(Budget::new(limit));
         let overflowed = Counter::default();
         let series = SeriesStore::new(budget.clone(), overflowed.clone());
-        let metrics = Self(Arc::new(Inner {
-            budget,
-            series,
-            families: Mutex::default(),
-            process: OnceLock::new(),
-        }));
-        let help =
-            "Label sets that found no room in the budget of series and share the overflow series.";
+        let metrics = Self(Arc::new(Inner { budget, series, families: Mutex::default(), process: OnceLock::new() }));
+        let help = "Label sets that found no room in the budget of series and share the overflow series.";
         let family = family!(metrics, Counter, names::SERIES_OVERFLOW_TOTAL, help, &[]);
         family.child(&[], || overflowed);
         metrics
@@ -136,9 +124,7 @@ impl Metrics {
     /// Says in `istio_build` which build of the proxy runs.
     pub fn proxy_build(&self, tag: &str) {
         let labels = ["component", "tag"];
-        self.gauge_vec(names::BUILD, "Which build runs; always 1.", &labels)
-            .with(&["proxy", tag])
-            .set(1.0);
+        self.gauge_vec(names::BUILD, "Which build runs; always 1.", &labels).with(&["proxy", tag]).set(1.0);
     }
 
     /// Adds the `process_*` metrics of this process: CPU, memory, file descriptors, threads.
@@ -167,13 +153,7 @@ impl Metrics {
         let families: Vec<AnyFamily> = self.0.families.lock().values().cloned().collect();
         let mut all: Vec<MetricFamily> = families.iter().map(AnyFamily::export).collect();
         all.extend(self.0.series.export());
-        all.extend(
-            self.0
-                .process
-                .get()
-                .map(ProcessCollector::collect)
-                .unwrap_or_default(),
-        );
+        all.extend(self.0.process.get().map(ProcessCollector::collect).unwrap_or_default());
         all.retain(|family| !family.get_metric().is_empty());
         all.sort_by(|left, right| left.name().cmp(right.name()));
         all
@@ -193,11 +173,7 @@ fn not_exported<T: Kind>(name: &str, why: &str, family: Arc<Family<T>>) -> Arc<F
 fn well_formed(name: &str, labels: &[&str]) -> bool {
     let word = |text: &str, colon: bool| {
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || (colon && c == ':');
-        text.chars().all(allowed)
-            && text
-                .chars()
-                .next()
-                .is_some_and(|first| !first.is_ascii_digit())
+        text.chars().all(allowed) && text.chars().next().is_some_and(|first| !first.is_ascii_digit())
     };
     word(name, true) && labels.iter().all(|label| word(label, false))
 }

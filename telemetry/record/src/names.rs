@@ -22,8 +22,7 @@ pub const TCP_CONNECTIONS_OPENED_TOTAL: &str = "istio_tcp_connections_opened_tot
 /// Counter: TCP connections closed.
 pub const TCP_CONNECTIONS_CLOSED_TOTAL: &str = "istio_tcp_connections_closed_total";
 /// Histogram of our own, with the TCP labels: how long a TCP connection lived, in milliseconds.
-pub const TCP_CONNECTION_DURATION_MILLISECONDS: &str =
-    "meltemi_tcp_connection_duration_milliseconds";
+pub const TCP_CONNECTION_DURATION_MILLISECONDS: &str = "meltemi_tcp_connection_duration_milliseconds";
 /// Gauge, always 1: which build runs.
 pub const BUILD: &str = "istio_build";
 

@@ -11,9 +11,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
-use opentelemetry_proto::tonic::collector::metrics::v1::{
-    ExportMetricsPartialSuccess, ExportMetricsServiceRequest,
-};
+use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsPartialSuccess, ExportMetricsServiceRequest};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
@@ -44,11 +42,7 @@ pub struct ExporterOptions {
 
 impl Default for ExporterOptions {
     fn default() -> Self {
-        Self {
-            interval: Duration::from_secs(10),
-            timeout: Duration::from_secs(5),
-            resource: Vec::new(),
-        }
+        Self { interval: Duration::from_secs(10), timeout: Duration::from_secs(5), resource: Vec::new() }
     }
 }
 
@@ -85,10 +79,7 @@ impl Exporter {
         let (commands, inbox) = mpsc::channel(16);
         let interval = options.interval.max(SHORTEST_INTERVAL);
         let sender = Sender::new(metrics, channel, options);
-        Self {
-            commands,
-            task: tokio::spawn(run(sender, inbox, interval)),
-        }
+        Self { commands, task: tokio::spawn(run(sender, inbox, interval)) }
     }
 
     /// Changes the time between two reports, at once.
@@ -103,10 +94,7 @@ impl Exporter {
     /// The report could not be delivered.
     pub async fn flush(&self) -> Result<(), ExportError> {
         let (answer, result) = oneshot::channel();
-        self.commands
-            .send(Command::Flush(answer))
-            .await
-            .map_err(|_| ExportError::Stopped)?;
+        self.commands.send(Command::Flush(answer)).await.map_err(|_| ExportError::Stopped)?;
         result.await.map_err(|_| ExportError::Stopped)?
     }
 
@@ -115,14 +103,8 @@ impl Exporter {
     /// # Errors
     /// The last report could not be delivered.
     pub async fn shutdown(self, grace: Duration) -> Result<(), ExportError> {
-        let late = || {
-            Err(ExportError::NotDelivered(Status::deadline_exceeded(
-                "shutting down",
-            )))
-        };
-        let result = timeout(grace, self.flush())
-            .await
-            .unwrap_or_else(|_| late());
+        let late = || Err(ExportError::NotDelivered(Status::deadline_exceeded("shutting down")));
+        let result = timeout(grace, self.flush()).await.unwrap_or_else(|_| late());
         self.task.abort();
         result
     }
@@ -170,11 +152,7 @@ struct Sender {
 
 impl Sender {
     fn new(metrics: Metrics, channel: Channel, options: ExporterOptions) -> Self {
-        let exports = metrics.counter_vec(
-            names::OTLP_EXPORTS_TOTAL,
-            "Metrics reports by result.",
-            &["result"],
-        );
+        let exports = metrics.counter_vec(names::OTLP_EXPORTS_TOTAL, "Metrics reports by result.", &["result"]);
         let help = "Data points that the receiver of a metrics report refused.";
         let refused_points = metrics.counter(names::OTLP_REFUSED_POINTS_TOTAL, help);
         Self {
@@ -201,12 +179,7 @@ impl Sender {
     async fn deliver(&mut self) -> Result<(), ExportError> {
         while let Some(report) = self.outbox.front() {
             let sending = self.client.export(report.clone());
-            let late = |_| {
-                Err(Status::deadline_exceeded(format!(
-                    "no answer within {:?}",
-                    self.timeout
-                )))
-            };
+            let late = |_| Err(Status::deadline_exceeded(format!("no answer within {:?}", self.timeout)));
             match timeout(self.timeout, sending).await.unwrap_or_else(late) {
                 Ok(response) => {
                     self.outbox.pop_front();
@@ -214,9 +187,7 @@ impl Sender {
                     self.note_refused_points(response.into_inner().partial_success);
                 }
                 // Out of range is what tonic says of a message above the receiver's size limit.
-                Err(status)
-                    if matches!(status.code(), Code::InvalidArgument | Code::OutOfRange) =>
-                {
+                Err(status) if matches!(status.code(), Code::InvalidArgument | Code::OutOfRange) => {
                     self.outbox.pop_front();
                     self.exports.with(&["refused"]).inc();
                     return Err(ExportError::Refused(status));
@@ -235,16 +206,10 @@ impl Sender {
         let Some(partial) = partial.filter(|partial| partial.rejected_data_points > 0) else {
             return;
         };
-        self.refused_points
-            .add(partial.rejected_data_points.unsigned_abs());
+        self.refused_points.add(partial.rejected_data_points.unsigned_abs());
         if let Some(suppressed) = REFUSED.admit() {
             let points = partial.rejected_data_points;
-            tracing::warn!(
-                points,
-                reason = partial.error_message,
-                suppressed,
-                "the receiver refused metrics"
-            );
+            tracing::warn!(points, reason = partial.error_message, suppressed, "the receiver refused metrics");
         }
     }
 

@@ -149,11 +149,7 @@ struct CacheKey {
 impl SeriesCache {
     /// An empty cache over `metrics`.
     pub fn new(metrics: Metrics) -> Self {
-        Self {
-            metrics,
-            http: HashMap::default(),
-            tcp: HashMap::default(),
-        }
+        Self { metrics, http: HashMap::default(), tcp: HashMap::default() }
     }
 
     /// The series of a request.
@@ -165,17 +161,8 @@ impl SeriesCache {
             Entry::Occupied(entry) => &entry.into_mut().series,
             Entry::Vacant(entry) => {
                 let series = self.metrics.series().http(&key);
-                let kept = (
-                    key.source.clone(),
-                    key.destination.clone(),
-                    key.service.clone(),
-                );
-                &entry
-                    .insert(Cached {
-                        series,
-                        _kept_alive: kept,
-                    })
-                    .series
+                let kept = (key.source.clone(), key.destination.clone(), key.service.clone());
+                &entry.insert(Cached { series, _kept_alive: kept }).series
             }
         }
     }
@@ -189,17 +176,8 @@ impl SeriesCache {
             Entry::Occupied(entry) => &entry.into_mut().series,
             Entry::Vacant(entry) => {
                 let series = self.metrics.series().tcp(&key);
-                let kept = (
-                    key.source.clone(),
-                    key.destination.clone(),
-                    key.service.clone(),
-                );
-                &entry
-                    .insert(Cached {
-                        series,
-                        _kept_alive: kept,
-                    })
-                    .series
+                let kept = (key.source.clone(), key.destination.clone(), key.service.clone());
+                &entry.insert(Cached { series, _kept_alive: kept }).series
             }
         }
     }

@@ -38,11 +38,7 @@ struct Series {
 
 impl SeriesStore {
     pub fn new(budget: Arc<Budget>, overflowed: Counter) -> Self {
-        Self {
-            series: Mutex::default(),
-            budget,
-            overflowed,
-        }
+        Self { series: Mutex::default(), budget, overflowed }
     }
 
     /// The series of a request, made if there is room, else the overflow series.
@@ -54,30 +50,12 @@ impl SeriesStore {
         }
         let grpc = key.protocol == Protocol::Grpc;
         let new_messages = grpc && !series.messages.contains_key(&labels.parties);
-        if !self
-            .budget
-            .take(HTTP_SERIES + if new_messages { MESSAGE_SERIES } else { 0 })
-        {
+        if !self.budget.take(HTTP_SERIES + if new_messages { MESSAGE_SERIES } else { 0 }) {
             self.overflowed.inc();
             labels = labels.overflow();
         }
-        let messages = grpc.then(|| {
-            series
-                .messages
-                .entry(labels.parties.clone())
-                .or_default()
-                .clone()
-        });
-        series
-            .http
-            .entry(labels)
-            .or_insert_with(|| {
-                Arc::new(HttpSeries {
-                    messages,
-                    ..HttpSeries::default()
-                })
-            })
-            .clone()
+        let messages = grpc.then(|| series.messages.entry(labels.parties.clone()).or_default().clone());
+        series.http.entry(labels).or_insert_with(|| Arc::new(HttpSeries { messages, ..HttpSeries::default() })).clone()
     }
 
     /// The series of a connection, made if there is room, else the overflow series.
@@ -121,21 +99,9 @@ impl SeriesStore {
         }
         [
             counter_family(names::REQUESTS_TOTAL, "Finished requests.", requests),
-            histogram_family(
-                names::REQUEST_DURATION_MILLISECONDS,
-                "Duration of requests in milliseconds.",
-                durations,
-            ),
-            histogram_family(
-                names::REQUEST_BYTES,
-                "Size of requests in bytes.",
-                request_bytes,
-            ),
-            histogram_family(
-                names::RESPONSE_BYTES,
-                "Size of responses in bytes.",
-                response_bytes,
-            ),
+            histogram_family(names::REQUEST_DURATION_MILLISECONDS, "Duration of requests in milliseconds.", durations),
+            histogram_family(names::REQUEST_BYTES, "Size of requests in bytes.", request_bytes),
+            histogram_family(names::RESPONSE_BYTES, "Size of responses in bytes.", response_bytes),
         ]
     }
 
@@ -163,26 +129,10 @@ impl SeriesStore {
             counter_family(name, help, counters(&rows, TcpLabels::pairs, count))
         };
         [
-            of(
-                names::TCP_CONNECTIONS_OPENED_TOTAL,
-                "TCP connections opened.",
-                |tcp| &tcp.opened,
-            ),
-            counter_family(
-                names::TCP_CONNECTIONS_CLOSED_TOTAL,
-                "TCP connections closed.",
-                closed,
-            ),
-            of(
-                names::TCP_SENT_BYTES_TOTAL,
-                "Bytes sent to TCP clients.",
-                |tcp| &tcp.sent,
-            ),
-            of(
-                names::TCP_RECEIVED_BYTES_TOTAL,
-                "Bytes received from TCP clients.",
-                |tcp| &tcp.received,
-            ),
+            of(names::TCP_CONNECTIONS_OPENED_TOTAL, "TCP connections opened.", |tcp| &tcp.opened),
+            counter_family(names::TCP_CONNECTIONS_CLOSED_TOTAL, "TCP connections closed.", closed),
+            of(names::TCP_SENT_BYTES_TOTAL, "Bytes sent to TCP clients.", |tcp| &tcp.sent),
+            of(names::TCP_RECEIVED_BYTES_TOTAL, "Bytes received from TCP clients.", |tcp| &tcp.received),
             histogram_family(
                 names::TCP_CONNECTION_DURATION_MILLISECONDS,
                 "How long TCP connections lived, in milliseconds.",
@@ -194,17 +144,12 @@ impl SeriesStore {
 
 /// How many connections closed and how long they lived, by label set.
 fn closed(rows: &[(TcpLabels, Arc<TcpSeries>)]) -> (Vec<Metric>, Vec<Metric>) {
-    let lifetimes = rows
-        .iter()
-        .map(|(labels, series)| (labels, series.lifetime.snapshot()));
+    let lifetimes = rows.iter().map(|(labels, series)| (labels, series.lifetime.snapshot()));
     let ended = lifetimes.filter(|(_, lifetime)| lifetime.count() > 0);
     ended
         .map(|(labels, lifetime)| {
             let pairs = labels.pairs();
-            (
-                counter_metric(&pairs, lifetime.count()),
-                duration_metric(&pairs, &lifetime),
-            )
+            (counter_metric(&pairs, lifetime.count()), duration_metric(&pairs, &lifetime))
         })
         .unzip()
 }
@@ -219,23 +164,12 @@ fn histogram_family(name: &str, help: &str, metrics: Vec<Metric>) -> MetricFamil
 
 /// A copy to read from without holding the lock.
 fn rows<K: Clone, V>(map: &HashMap<K, Arc<V>>) -> Vec<(K, Arc<V>)> {
-    map.iter()
-        .map(|(labels, series)| (labels.clone(), series.clone()))
-        .collect()
+    map.iter().map(|(labels, series)| (labels.clone(), series.clone())).collect()
 }
 
-fn counters<K, V>(
-    rows: &[(K, Arc<V>)],
-    pairs: fn(&K) -> Vec<LabelPair>,
-    count: fn(&V) -> &AtomicU64,
-) -> Vec<Metric> {
-    let counted = rows
-        .iter()
-        .map(|(labels, series)| (labels, count(series).load(Relaxed)));
-    counted
-        .filter(|(_, count)| *count > 0)
-        .map(|(labels, count)| counter_metric(&pairs(labels), count))
-        .collect()
+fn counters<K, V>(rows: &[(K, Arc<V>)], pairs: fn(&K) -> Vec<LabelPair>, count: fn(&V) -> &AtomicU64) -> Vec<Metric> {
+    let counted = rows.iter().map(|(labels, series)| (labels, count(series).load(Relaxed)));
+    counted.filter(|(_, count)| *count > 0).map(|(labels, count)| counter_metric(&pairs(labels), count)).collect()
 }
 
 fn counter_metric(labels: &[LabelPair], count: u64) -> Metric {

@@ -64,11 +64,7 @@ impl Default for Service {
 
 impl Service {
     pub(crate) fn filled(value: &str) -> Self {
-        Self {
-            host: value.into(),
-            name: value.into(),
-            namespace: value.into(),
-        }
+        Self { host: value.into(), name: value.into(), namespace: value.into() }
     }
 }
 

@@ -75,10 +75,7 @@ fn no_value_can_forge_a_line_or_a_field() {
     };
     let line = entry.line();
     assert_eq!(line.matches('\n').count(), 1);
-    assert!(
-        line.bytes()
-            .all(|byte| byte == b'\n' || (b' '..=b'~').contains(&byte))
-    );
+    assert!(line.bytes().all(|byte| byte == b'\n' || (b' '..=b'~').contains(&byte)));
     assert!(line.contains(r#""\x1b[2J\xff\" 200 -""#));
     assert!(line.contains(r" a_b\x0d\x0ac default"));
     assert!(line.len() < 2_500, "{}", line.len());
@@ -107,11 +104,7 @@ impl File {
 
 impl Write for File {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut state = self
-            .0
-            .1
-            .wait_while(self.0.0.lock().unwrap(), |state| state.stalled)
-            .unwrap();
+        let mut state = self.0.1.wait_while(self.0.0.lock().unwrap(), |state| state.stalled).unwrap();
         if state.full {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -127,10 +120,7 @@ const LONG: Duration = Duration::from_secs(20);
 
 fn dropped(metrics: &Metrics) -> u64 {
     let text = metrics.text();
-    let line = text
-        .lines()
-        .find(|line| line.starts_with("meltemi_access_log_dropped_total"))
-        .unwrap();
+    let line = text.lines().find(|line| line.starts_with("meltemi_access_log_dropped_total")).unwrap();
     line.rsplit_once(' ').unwrap().1.parse().unwrap()
 }
 
@@ -139,17 +129,10 @@ fn lines_are_written_in_order_and_flush_waits_for_them() {
     let (file, metrics) = (File::default(), Metrics::new());
     let log = AccessLog::new(Box::new(file.clone()), &metrics).unwrap();
     for code in [200, 404, 503] {
-        log.clone().log(&Entry {
-            response_code: code,
-            ..sample()
-        });
+        log.clone().log(&Entry { response_code: code, ..sample() });
     }
     assert!(log.flush(LONG));
-    let codes: Vec<String> = file
-        .text()
-        .lines()
-        .map(|line| line.split(' ').nth(4).unwrap().into())
-        .collect();
+    let codes: Vec<String> = file.text().lines().map(|line| line.split(' ').nth(4).unwrap().into()).collect();
     assert_eq!(codes, ["200", "404", "503"]);
     assert_eq!(dropped(&metrics), 0);
 }

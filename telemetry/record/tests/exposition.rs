@@ -6,10 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use record::{
-    HttpKey, Metrics, Protocol, Reporter, ResponseFlags, Security, SeriesCache, Service, TcpKey,
-    Workload,
-};
+use record::{HttpKey, Metrics, Protocol, Reporter, ResponseFlags, Security, SeriesCache, Service, TcpKey, Workload};
 
 /// The labels of istio/proxy's testdata/metric/client_request_total.yaml.tmpl (cluster labels as in
 /// server_request_total.yaml.tmpl, the `configurable_metric_*` of its test left out).
@@ -45,11 +42,7 @@ impl Ends {
             namespace: "default".into(),
         };
         let (source, service) = (Arc::new(source), Arc::new(service));
-        Self {
-            source,
-            destination: Arc::default(),
-            service,
-        }
+        Self { source, destination: Arc::default(), service }
     }
 
     fn http(&self, protocol: Protocol, response_code: u16) -> HttpKey<'_> {
@@ -80,16 +73,10 @@ impl Ends {
 
 /// A sample line's labels in order, and its value.
 fn sample(text: &str, prefix: &str) -> (Vec<(String, String)>, f64) {
-    let line = text
-        .lines()
-        .find(|line| line.starts_with(prefix))
-        .unwrap_or_else(|| panic!("{prefix}"));
+    let line = text.lines().find(|line| line.starts_with(prefix)).unwrap_or_else(|| panic!("{prefix}"));
     let (labels, value) = line.split_once('{').unwrap().1.rsplit_once("} ").unwrap();
-    let pairs = labels
-        .split("\",")
-        .map(|pair| pair.split_once("=\"").unwrap());
-    let pairs =
-        pairs.map(|(name, value)| (name.to_owned(), value.trim_end_matches('"').to_owned()));
+    let pairs = labels.split("\",").map(|pair| pair.split_once("=\"").unwrap());
+    let pairs = pairs.map(|(name, value)| (name.to_owned(), value.trim_end_matches('"').to_owned()));
     (pairs.collect(), value.parse().unwrap())
 }
 
@@ -101,9 +88,7 @@ fn samples(text: &str) -> usize {
 fn a_request_carries_istios_labels_in_istios_order() {
     let (metrics, ends) = (Metrics::new(), Ends::new());
     let mut cache = SeriesCache::new(metrics.clone());
-    cache
-        .http(ends.http(Protocol::Http, 200))
-        .record(Duration::from_micros(7_300), 120, 3_000);
+    cache.http(ends.http(Protocol::Http, 200)).record(Duration::from_micros(7_300), 120, 3_000);
 
     let text = metrics.text();
     let (labels, value) = sample(&text, "istio_requests_total{");
@@ -114,16 +99,10 @@ fn a_request_carries_istios_labels_in_istios_order() {
     let labels: BTreeMap<_, _> = labels.into_iter().collect();
     assert_eq!(labels["reporter"], "source");
     assert_eq!(labels["source_canonical_service"], "productpage-v1");
-    assert_eq!(
-        labels["source_principal"],
-        "spiffe://cluster.local/ns/default/sa/client"
-    );
+    assert_eq!(labels["source_principal"], "spiffe://cluster.local/ns/default/sa/client");
     assert_eq!(labels["destination_workload"], "unknown");
     assert_eq!(labels["destination_canonical_revision"], "latest");
-    assert_eq!(
-        labels["destination_service"],
-        "server.default.svc.cluster.local"
-    );
+    assert_eq!(labels["destination_service"], "server.default.svc.cluster.local");
     assert_eq!(labels["request_protocol"], "http");
     assert_eq!(labels["response_code"], "200");
     assert_eq!(labels["grpc_response_status"], "");
@@ -135,32 +114,22 @@ fn a_request_carries_istios_labels_in_istios_order() {
 fn the_three_histograms_of_a_request_agree_with_it() {
     let (metrics, ends) = (Metrics::new(), Ends::new());
     let mut cache = SeriesCache::new(metrics.clone());
-    cache
-        .http(ends.http(Protocol::Http, 200))
-        .record(Duration::from_micros(7_300), 120, 3_000);
+    cache.http(ends.http(Protocol::Http, 200)).record(Duration::from_micros(7_300), 120, 3_000);
     let text = metrics.text();
     let bucket = |name: &str, bound: &str| {
         let end = format!("le=\"{bound}\"}}");
-        let line = text
-            .lines()
-            .find(|line| line.starts_with(&format!("{name}_bucket")) && line.contains(&end));
+        let line = text.lines().find(|line| line.starts_with(&format!("{name}_bucket")) && line.contains(&end));
         line.unwrap().rsplit_once(' ').unwrap().1.to_owned()
     };
     assert_eq!(bucket("istio_request_duration_milliseconds", "5"), "0");
     assert_eq!(bucket("istio_request_duration_milliseconds", "10"), "1");
     assert_eq!(bucket("istio_request_duration_milliseconds", "+Inf"), "1");
-    assert_eq!(
-        sample(&text, "istio_request_duration_milliseconds_sum").1,
-        7.3
-    );
+    assert_eq!(sample(&text, "istio_request_duration_milliseconds_sum").1, 7.3);
     assert_eq!(bucket("istio_request_bytes", "100"), "0");
     assert_eq!(bucket("istio_request_bytes", "250"), "1");
     assert_eq!(sample(&text, "istio_request_bytes_sum").1, 120.0);
     assert_eq!(sample(&text, "istio_response_bytes_sum").1, 3000.0);
-    let bounds = text
-        .lines()
-        .filter(|line| line.starts_with("istio_response_bytes_bucket"))
-        .count();
+    let bounds = text.lines().filter(|line| line.starts_with("istio_response_bytes_bucket")).count();
     assert_eq!(bounds, 20);
 }
 
@@ -169,15 +138,8 @@ fn grpc_messages_carry_the_parties_only_and_are_shared_by_all_outcomes() {
     let (metrics, ends) = (Metrics::new(), Ends::new());
     let mut cache = SeriesCache::new(metrics.clone());
     cache.http(ends.http(Protocol::Grpc, 200)).messages(3, 2);
-    cache
-        .http(HttpKey {
-            grpc_status: Some(14),
-            ..ends.http(Protocol::Grpc, 200)
-        })
-        .messages(1, 0);
-    cache
-        .http(ends.http(Protocol::Http, 200))
-        .messages(100, 100);
+    cache.http(HttpKey { grpc_status: Some(14), ..ends.http(Protocol::Grpc, 200) }).messages(1, 0);
+    cache.http(ends.http(Protocol::Http, 200)).messages(100, 100);
 
     let text = metrics.text();
     let (labels, value) = sample(&text, "istio_request_messages_total{");
@@ -196,11 +158,7 @@ fn a_tcp_connection_has_no_http_labels() {
     cache.tcp(ends.tcp()).opened();
     cache.tcp(ends.tcp()).sent(700);
     cache.tcp(ends.tcp()).received(7);
-    assert!(
-        !metrics
-            .text()
-            .contains("istio_tcp_connections_closed_total")
-    );
+    assert!(!metrics.text().contains("istio_tcp_connections_closed_total"));
     cache.tcp(ends.tcp()).closed(Duration::from_secs(2));
 
     let text = metrics.text();
@@ -209,16 +167,10 @@ fn a_tcp_connection_has_no_http_labels() {
     assert_eq!(sample(&text, "istio_tcp_connections_closed_total{").1, 1.0);
     assert_eq!(sample(&text, "istio_tcp_sent_bytes_total{").1, 700.0);
     assert_eq!(sample(&text, "istio_tcp_received_bytes_total{").1, 7.0);
-    assert_eq!(
-        sample(&text, "meltemi_tcp_connection_duration_milliseconds_sum{").1,
-        2000.0
-    );
+    assert_eq!(sample(&text, "meltemi_tcp_connection_duration_milliseconds_sum{").1, 2000.0);
     let names: Vec<_> = labels.iter().map(|(name, _)| name.as_str()).collect();
     let http_only = ["response_code", "grpc_response_status"];
-    let expected: Vec<_> = ISTIO_HTTP
-        .split_whitespace()
-        .filter(|name| !http_only.contains(name))
-        .collect();
+    let expected: Vec<_> = ISTIO_HTTP.split_whitespace().filter(|name| !http_only.contains(name)).collect();
     assert_eq!(names, expected);
 }
 
@@ -228,9 +180,7 @@ fn equal_workloads_share_a_series_whichever_arc_and_worker_they_come_from() {
     for _ in 0..3 {
         let ends = Ends::new();
         let mut cache = SeriesCache::new(metrics.clone());
-        cache
-            .http(ends.http(Protocol::Http, 200))
-            .record(Duration::ZERO, 0, 0);
+        cache.http(ends.http(Protocol::Http, 200)).record(Duration::ZERO, 0, 0);
     }
     assert_eq!(sample(&metrics.text(), "istio_requests_total{").1, 3.0);
 }
@@ -241,18 +191,11 @@ fn an_address_that_is_used_again_does_not_lead_to_the_old_series() {
     let mut cache = SeriesCache::new(metrics.clone());
     let mut ends = Ends::new();
     for round in 0..50 {
-        ends.destination = Arc::new(Workload {
-            name: format!("w{round}"),
-            ..Workload::default()
-        });
-        cache
-            .http(ends.http(Protocol::Http, 200))
-            .record(Duration::ZERO, 0, 0);
+        ends.destination = Arc::new(Workload { name: format!("w{round}"), ..Workload::default() });
+        cache.http(ends.http(Protocol::Http, 200)).record(Duration::ZERO, 0, 0);
     }
     let counted = metrics.text();
-    let counted = counted
-        .lines()
-        .filter(|line| line.starts_with("istio_requests_total{"));
+    let counted = counted.lines().filter(|line| line.starts_with("istio_requests_total{"));
     assert!(counted.clone().all(|line| line.ends_with(" 1")));
     assert_eq!(counted.count(), 50);
 }
@@ -264,24 +207,13 @@ fn label_sets_beyond_the_budget_share_the_overflow_series() {
     let mut cache = SeriesCache::new(metrics.clone());
     let mut ends = Ends::new();
     for caller in 0..5_000 {
-        ends.source = Arc::new(Workload {
-            name: format!("caller-{caller}"),
-            ..Workload::default()
-        });
-        cache
-            .http(ends.http(Protocol::Http, 200))
-            .record(Duration::ZERO, 0, 0);
+        ends.source = Arc::new(Workload { name: format!("caller-{caller}"), ..Workload::default() });
+        cache.http(ends.http(Protocol::Http, 200)).record(Duration::ZERO, 0, 0);
     }
     let text = metrics.text();
-    let (labels, value) = sample(
-        &text,
-        "istio_requests_total{reporter=\"source\",source_workload=\"overflow\"",
-    );
+    let (labels, value) = sample(&text, "istio_requests_total{reporter=\"source\",source_workload=\"overflow\"");
     assert_eq!(value, 4_998.0);
-    let overflow = labels
-        .iter()
-        .filter(|(_, value)| value == "overflow")
-        .count();
+    let overflow = labels.iter().filter(|(_, value)| value == "overflow").count();
     assert_eq!(overflow, 23, "all but reporter and request_protocol");
     assert!(text.contains("meltemi_series_overflow_total 4998\n"));
     // Two known and one overflow label set, and the overflow counter.
@@ -296,21 +228,11 @@ fn vectors_keep_to_the_budget_too() {
         vector.with(&[reason]).inc();
     }
     let text = metrics.text();
-    assert!(
-        text.contains("meltemi_refused_total{reason=\"a\"} 2\n"),
-        "{text}"
-    );
-    assert!(
-        text.contains("meltemi_refused_total{reason=\"overflow\"} 2\n"),
-        "{text}"
-    );
+    assert!(text.contains("meltemi_refused_total{reason=\"a\"} 2\n"), "{text}");
+    assert!(text.contains("meltemi_refused_total{reason=\"overflow\"} 2\n"), "{text}");
     vector.remove(&["a"]);
     vector.with(&["c"]).inc();
-    assert!(
-        metrics
-            .text()
-            .contains("meltemi_refused_total{reason=\"c\"} 1\n")
-    );
+    assert!(metrics.text().contains("meltemi_refused_total{reason=\"c\"} 1\n"));
 }
 
 #[test]
@@ -322,10 +244,7 @@ fn asking_twice_gives_the_same_instrument_and_a_clash_is_not_exported() {
     metrics.gauge("not a name", "B.").set(9.0);
     metrics.proxy_build("0.1.0");
     let text = metrics.text();
-    assert!(
-        text.contains("# TYPE meltemi_a_total counter\nmeltemi_a_total 2\n"),
-        "{text}"
-    );
+    assert!(text.contains("# TYPE meltemi_a_total counter\nmeltemi_a_total 2\n"), "{text}");
     assert!(!text.contains("not a name"));
     assert!(text.contains("istio_build{component=\"proxy\",tag=\"0.1.0\"} 1\n"));
 }
@@ -337,15 +256,7 @@ fn a_histogram_of_ones_own_counts_a_value_on_a_bound_below_it() {
     histogram.observe(0.1);
     histogram.observe(5.0);
     let text = metrics.text();
-    for line in [
-        "_bucket{le=\"0.1\"} 1",
-        "_bucket{le=\"1\"} 1",
-        "_bucket{le=\"+Inf\"} 2",
-        "_sum 5.1",
-    ] {
-        assert!(
-            text.contains(&format!("meltemi_push_seconds{line}\n")),
-            "{text}"
-        );
+    for line in ["_bucket{le=\"0.1\"} 1", "_bucket{le=\"1\"} 1", "_bucket{le=\"+Inf\"} 2", "_sum 5.1"] {
+        assert!(text.contains(&format!("meltemi_push_seconds{line}\n")), "{text}");
     }
 }

@@ -29,7 +29,8 @@ fn shares_are_exact_and_drawn_for_apart() {
 #[test]
 fn only_requests_with_the_headers() {
     let test = HeaderTest::Value(StringMatch { kind: StringMatchKind::Exact("jason".into()), ignore_case: false });
-    let header = HeaderMatch { name: HeaderKey::parse("end-user").unwrap(), test, invert: false, missing_is_empty: false };
+    let header =
+        HeaderMatch { name: HeaderKey::parse("end-user").unwrap(), test, invert: false, missing_is_empty: false };
     let fault = Fault { headers: vec![header], ..fault() };
     let anybody = Request::get("/").body(()).unwrap().into_parts().0;
     let jason = Request::get("/").header("end-user", "jason").body(()).unwrap().into_parts().0;

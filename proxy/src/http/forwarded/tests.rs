@@ -18,8 +18,15 @@ fn names(headers: &HeaderMap) -> Vec<&str> {
 #[test]
 fn headers_of_one_connection_do_not_travel() {
     let mut request = headers(&[
-        ("connection", "close, x-mine"), ("x-mine", "1"), ("x-other", "1"), ("keep-alive", "timeout=5"), ("proxy-connection", "close"),
-        ("transfer-encoding", "chunked"), ("upgrade", "h2c"), ("http2-settings", "AAMAAABk"), ("te", "gzip"),
+        ("connection", "close, x-mine"),
+        ("x-mine", "1"),
+        ("x-other", "1"),
+        ("keep-alive", "timeout=5"),
+        ("proxy-connection", "close"),
+        ("transfer-encoding", "chunked"),
+        ("upgrade", "h2c"),
+        ("http2-settings", "AAMAAABk"),
+        ("te", "gzip"),
     ]);
     strip_hop_by_hop(&mut request, false);
     assert_eq!(names(&request), ["x-other"]);
@@ -35,7 +42,16 @@ fn te_trailers_stays() {
 /// `Connection` must not take away what others rely on.
 #[test]
 fn connection_cannot_take_end_to_end_headers_away() {
-    let kept = ["authorization", "content-length", "cookie", "host", "traceparent", "x-forwarded-client-cert", "x-forwarded-for", "x-request-id"];
+    let kept = [
+        "authorization",
+        "content-length",
+        "cookie",
+        "host",
+        "traceparent",
+        "x-forwarded-client-cert",
+        "x-forwarded-for",
+        "x-request-id",
+    ];
     let mut request = HeaderMap::new();
     request.insert("connection", format!("close, {}", kept.join(", ")).parse().unwrap());
     for name in kept {
@@ -47,7 +63,8 @@ fn connection_cannot_take_end_to_end_headers_away() {
 
 #[test]
 fn upgrades_keep_what_they_need() {
-    let mut request = headers(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket"), ("sec-websocket-key", "x")]);
+    let mut request =
+        headers(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket"), ("sec-websocket-key", "x")]);
     assert!(asks_for_websocket(&request));
     strip_hop_by_hop(&mut request, true);
     assert_eq!(names(&request), ["connection", "sec-websocket-key", "upgrade"]);
@@ -70,8 +87,12 @@ fn only_a_websocket_is_one() {
 #[test]
 fn clients_do_not_steer() {
     let mut request = headers(&[
-        ("x-envoy-retry-on", "5xx"), ("x-envoy-max-retries", "100"), ("x-envoy-upstream-rq-timeout-ms", "1"),
-        ("x-envoy-peer-metadata", "x"), ("x-envoy-attempt-count", "1"), ("x-envoy-original-path", "/a"),
+        ("x-envoy-retry-on", "5xx"),
+        ("x-envoy-max-retries", "100"),
+        ("x-envoy-upstream-rq-timeout-ms", "1"),
+        ("x-envoy-peer-metadata", "x"),
+        ("x-envoy-attempt-count", "1"),
+        ("x-envoy-original-path", "/a"),
     ]);
     strip_untrusted(&mut request);
     assert_eq!(names(&request), ["x-envoy-attempt-count", "x-envoy-original-path"]);

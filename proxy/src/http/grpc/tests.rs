@@ -26,7 +26,9 @@ fn content_types() {
 
 #[test]
 fn statuses() {
-    for (value, expected) in [("0", Some(0)), ("14", Some(14)), ("", None), ("-1", None), ("1x", None), ("123456", None), ("+1", None)] {
+    for (value, expected) in
+        [("0", Some(0)), ("14", Some(14)), ("", None), ("-1", None), ("1x", None), ("123456", None), ("+1", None)]
+    {
         assert_eq!(status(&one("grpc-status", value)), expected, "{value}");
     }
     assert_eq!(status(&HeaderMap::new()), None);
@@ -60,7 +62,9 @@ fn timeouts() {
 /// gRPC, "HTTP to gRPC Status Code Mapping".
 #[test]
 fn http_statuses() {
-    for (http, grpc) in [(400, 13), (401, 16), (403, 7), (404, 12), (429, 14), (502, 14), (503, 14), (504, 14), (500, 2), (418, 2)] {
+    for (http, grpc) in
+        [(400, 13), (401, 16), (403, 7), (404, 12), (429, 14), (502, 14), (503, 14), (504, 14), (500, 2), (418, 2)]
+    {
         assert_eq!(http_to_grpc(StatusCode::from_u16(http).unwrap()), grpc, "{http}");
     }
 }

@@ -41,7 +41,8 @@ fn one_layer_as_envoy_applies_it() {
             write("x-rem", "new", WriteMode::Append),
         ],
     };
-    let first = edited(vec![layer.clone()], &[("x-a", "A"), ("x-rem", "old"), ("x-abs", "there"), ("x-order", "client")]);
+    let first =
+        edited(vec![layer.clone()], &[("x-a", "A"), ("x-rem", "old"), ("x-abs", "there"), ("x-order", "client")]);
     assert_eq!(values(&first, "x-order"), ["client", "route"]);
     assert_eq!(values(&first, "x-set"), ["v-A"]);
     assert_eq!(values(&first, "x-ow"), [""; 0]);
@@ -60,7 +61,8 @@ fn one_layer_as_envoy_applies_it() {
 #[test]
 fn layers_apply_one_after_the_other() {
     let target = Layer { remove: Vec::new(), write: vec![write("x", "target", WriteMode::Append)] };
-    let route = Layer { remove: vec![HeaderName::from_static("x")], write: vec![write("x", "route", WriteMode::Append)] };
+    let route =
+        Layer { remove: vec![HeaderName::from_static("x")], write: vec![write("x", "route", WriteMode::Append)] };
     assert_eq!(values(&edited(vec![target.clone(), route.clone()], &[]), "x"), ["route"]);
     assert_eq!(values(&edited(vec![route, target], &[]), "x"), ["route", "target"]);
 }

@@ -74,7 +74,8 @@ const B: &[u8] = b"b";
 /// Rows: the test, whether it is inverted, whether a missing header counts as empty.
 #[test]
 fn headers_as_envoy_matches_them() {
-    let columns: [&[&[u8]]; 10] = [&[], &[A], &[B], &[A, A], &[A, B], &[B, A], &[b"a,b"], &[b""], &[b"2"], &[b"2", b"9"]];
+    let columns: [&[&[u8]]; 10] =
+        [&[], &[A], &[B], &[A, A], &[A, B], &[B, A], &[b"a,b"], &[b""], &[b"2"], &[b"2", b"9"]];
     let exact = |text: &str| HeaderTest::Value(string(StringMatchKind::Exact(text.into())));
     let regex = |text: &str| HeaderTest::Value(string(StringMatchKind::Regex(Pattern::new(text).unwrap())));
     let rows = [
@@ -129,9 +130,15 @@ fn bytes_that_are_no_text_fulfil_no_inverted_condition() {
 
 #[test]
 fn range_reads_signed_decimals_only() {
-    let matcher =
-        HeaderMatch { name: HeaderKey::parse("n").unwrap(), test: HeaderTest::Range(-1, 10), invert: false, missing_is_empty: false };
-    for (value, expected) in [("-1", true), ("9", true), ("10", false), ("+9", true), ("09", true), ("9a", false), ("1.0", false)] {
+    let matcher = HeaderMatch {
+        name: HeaderKey::parse("n").unwrap(),
+        test: HeaderTest::Range(-1, 10),
+        invert: false,
+        missing_is_empty: false,
+    };
+    for (value, expected) in
+        [("-1", true), ("9", true), ("10", false), ("+9", true), ("09", true), ("9a", false), ("1.0", false)]
+    {
         let parts = request("GET", "/", &[("n", value.as_bytes())]);
         assert_eq!(matcher.matches(&RequestView::of(&parts)), expected, "{value}");
     }
@@ -152,7 +159,8 @@ fn pseudo_headers() {
     ];
     for (name, value, expected) in cases {
         let test = HeaderTest::Value(string(StringMatchKind::Exact(value.into())));
-        let matcher = HeaderMatch { name: HeaderKey::parse(name).unwrap(), test, invert: false, missing_is_empty: false };
+        let matcher =
+            HeaderMatch { name: HeaderKey::parse(name).unwrap(), test, invert: false, missing_is_empty: false };
         assert_eq!(matcher.matches(&RequestView::of(&parts)), expected, "{name} {value}");
     }
     assert_eq!(HeaderKey::parse(":unknown"), None);

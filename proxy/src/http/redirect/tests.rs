@@ -6,7 +6,14 @@ use crate::http::matching::PathMatch;
 use crate::http::rewrite::Replacement;
 
 fn redirect() -> Redirect {
-    Redirect { scheme: None, host: None, port: None, path: None, strip_query: false, status: StatusCode::MOVED_PERMANENTLY }
+    Redirect {
+        scheme: None,
+        host: None,
+        port: None,
+        path: None,
+        strip_query: false,
+        status: StatusCode::MOVED_PERMANENTLY,
+    }
 }
 
 fn location(redirect: &Redirect, matched: &str, host: &str, uri: &str, forwarded_proto: &str) -> String {

@@ -147,7 +147,9 @@ fn unknown_conditions_are_named() {
 #[test]
 fn waits_double_up_to_a_limit() {
     let nanosecond = Duration::from_nanos(1);
-    for (retries, limit) in [(0, 25), (1, 50), (2, 100), (3, 200), (4, 250), (5, 250), (31, 250), (32, 250), (u32::MAX, 250)] {
+    for (retries, limit) in
+        [(0, 25), (1, 50), (2, 100), (3, 200), (4, 250), (5, 250), (31, 250), (32, 250), (u32::MAX, 250)]
+    {
         let limit = Duration::from_millis(limit);
         let nanos = u64::try_from(limit.as_nanos()).unwrap();
         assert_eq!(policy("5xx").back_off(retries, nanos - 1), limit - nanosecond, "{retries}");

@@ -70,7 +70,11 @@ fn bad_substitutions_are_refused() {
 fn a_path_that_no_request_can_have_is_refused() {
     for path in ["nolead", "/with space", "*"] {
         let refusal = to(path).apply(&mut parts("/a"), &prefix("/a")).unwrap_err();
-        assert_eq!((refusal.status, refusal.details), (StatusCode::INTERNAL_SERVER_ERROR, "rewrite_made_invalid_path"), "{path}");
+        assert_eq!(
+            (refusal.status, refusal.details),
+            (StatusCode::INTERNAL_SERVER_ERROR, "rewrite_made_invalid_path"),
+            "{path}"
+        );
     }
 }
 
@@ -115,7 +119,8 @@ fn authorities_from_the_request() {
     assert_eq!(by_header.apply(&mut hostile, &prefix("/")).unwrap_err().details, "rewrite_made_invalid_authority");
 
     let replacement = Replacement::new("^/([^/]*)/.*", r"\1.svc").unwrap();
-    let by_path = Rewrite { authority: Some(AuthorityRewrite::Path(replacement)), path: to("/").path, ..Rewrite::default() };
+    let by_path =
+        Rewrite { authority: Some(AuthorityRewrite::Path(replacement)), path: to("/").path, ..Rewrite::default() };
     let mut request = parts("/shop/x?q");
     by_path.apply(&mut request, &prefix("/shop/")).unwrap();
     assert_eq!(request.headers[HOST], "shop.svc");

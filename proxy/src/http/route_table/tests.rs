@@ -13,7 +13,14 @@ use crate::http::weights::{Target, Targets};
 
 fn route(name: &str, matcher: RouteMatch) -> Arc<Route> {
     let action = Action::DirectResponse(DirectResponse { status: StatusCode::OK, body: Bytes::new() });
-    Arc::new(Route { name: name.into(), virtual_host: "".into(), provenance: None, matcher, policies: Vec::new(), action })
+    Arc::new(Route {
+        name: name.into(),
+        virtual_host: "".into(),
+        provenance: None,
+        matcher,
+        policies: Vec::new(),
+        action,
+    })
 }
 
 fn host(name: &str, domains: &[&str]) -> VirtualHost {
@@ -80,7 +87,8 @@ fn ports_can_be_ignored() {
 
 #[test]
 fn domains_are_unique_and_well_formed() {
-    for domains in [&["a", "A"][..], &["*", "*"], &["*.a", "*.a"], &["a.*", "a.*"], &["a*b"], &["*a*"], &[""], &["**"]] {
+    for domains in [&["a", "A"][..], &["*", "*"], &["*.a", "*.a"], &["a.*", "a.*"], &["a*b"], &["*a*"], &[""], &["**"]]
+    {
         let error = table(vec![host("h", domains)], false).unwrap_err();
         assert!(error.starts_with("virtual_hosts[0].domains["), "{error}");
     }
@@ -126,7 +134,8 @@ fn all_clusters_are_told() {
         attempt_count_in_request: false,
         attempt_count_in_response: false,
     };
-    let mirror = Mirror { cluster: "copy".into(), fraction: crate::http::fraction::Fraction::ALL, mark_authority: true };
+    let mirror =
+        Mirror { cluster: "copy".into(), fraction: crate::http::fraction::Fraction::ALL, mark_authority: true };
     only.routes.push(Arc::new(Route {
         name: "".into(),
         virtual_host: "h".into(),
@@ -141,13 +150,18 @@ fn all_clusters_are_told() {
 
 /// What Envoy's documentation says, without any index.
 fn by_walking<'a>(domains: &'a [String], authority: &str) -> Option<&'a String> {
-    let longest = |fits: &dyn Fn(&str) -> bool| domains.iter().filter(|domain| fits(domain)).max_by_key(|domain| domain.len());
+    let longest =
+        |fits: &dyn Fn(&str) -> bool| domains.iter().filter(|domain| fits(domain)).max_by_key(|domain| domain.len());
     let exact = longest(&|domain| domain == authority);
     let suffix = longest(&|domain| {
-        domain.len() > 1 && domain.strip_prefix('*').is_some_and(|fixed| authority.len() > fixed.len() && authority.ends_with(fixed))
+        domain.len() > 1
+            && domain.strip_prefix('*').is_some_and(|fixed| authority.len() > fixed.len() && authority.ends_with(fixed))
     });
     let prefix = longest(&|domain| {
-        domain.len() > 1 && domain.strip_suffix('*').is_some_and(|fixed| authority.len() > fixed.len() && authority.starts_with(fixed))
+        domain.len() > 1
+            && domain
+                .strip_suffix('*')
+                .is_some_and(|fixed| authority.len() > fixed.len() && authority.starts_with(fixed))
     });
     exact.or(suffix).or(prefix).or_else(|| longest(&|domain| domain == "*"))
 }

@@ -11,7 +11,8 @@ fn check(version: Version, method: &str, uri: &str, headers: &[(&str, &[u8])]) -
     for (name, value) in headers {
         builder = builder.header(*name, HeaderValue::from_bytes(value).unwrap());
     }
-    request(&builder.body(()).unwrap().into_parts().0, RULES).map_err(|refusal| (refusal.status.as_u16(), refusal.details))
+    request(&builder.body(()).unwrap().into_parts().0, RULES)
+        .map_err(|refusal| (refusal.status.as_u16(), refusal.details))
 }
 
 fn http1(uri: &str, headers: &[(&str, &[u8])]) -> Result<(), (u16, &'static str)> {
@@ -51,8 +52,28 @@ fn hosts() {
     }
     // `h:` has an empty port, which RFC 3986 allows and nobody needs.
     for host in [
-        "a@b/c?d#e", "u:p@h", "a b", "a,b", "h:", "h:99999", "h:8o", "h:-1", "a%20b", "a/b", "a?b", "a#b", "::1", "[::1", "[::1%eth0]",
-        "[::1]x", "[v1.a]", ":80", "a\\b", "a\"b", "<h>", "\u{e9}",
+        "a@b/c?d#e",
+        "u:p@h",
+        "a b",
+        "a,b",
+        "h:",
+        "h:99999",
+        "h:8o",
+        "h:-1",
+        "a%20b",
+        "a/b",
+        "a?b",
+        "a#b",
+        "::1",
+        "[::1",
+        "[::1%eth0]",
+        "[::1]x",
+        "[v1.a]",
+        ":80",
+        "a\\b",
+        "a\"b",
+        "<h>",
+        "\u{e9}",
     ] {
         assert_eq!(http1("/", &[("host", host.as_bytes())]), Err((400, "invalid_authority")), "{host}");
     }
@@ -90,7 +111,8 @@ fn methods() {
 /// RFC 9112, 6: what two hops could frame in two ways.
 #[test]
 fn framing() {
-    for coding in ["xchunked", "identity", "gzip, chunked", "chunked, chunked", ",chunked", "\tchunked x", "chunked;a"] {
+    for coding in ["xchunked", "identity", "gzip, chunked", "chunked, chunked", ",chunked", "\tchunked x", "chunked;a"]
+    {
         let headers = [HOST_H, ("transfer-encoding", coding.as_bytes())];
         assert_eq!(http1("/", &headers), Err((501, "unsupported_transfer_encoding")), "{coding}");
     }
@@ -111,10 +133,19 @@ fn framing() {
 #[test]
 fn nothing_of_http1_in_http2() {
     for (name, value) in [
-        ("connection", "close"), ("transfer-encoding", "chunked"), ("upgrade", "websocket"), ("keep-alive", "1"),
-        ("proxy-connection", "close"), ("te", "gzip"), ("te", "trailers, gzip"),
+        ("connection", "close"),
+        ("transfer-encoding", "chunked"),
+        ("upgrade", "websocket"),
+        ("keep-alive", "1"),
+        ("proxy-connection", "close"),
+        ("te", "gzip"),
+        ("te", "trailers, gzip"),
     ] {
-        assert_eq!(http2("http://h/", &[(name, value.as_bytes())]), Err((400, "connection_header_in_http2")), "{name}: {value}");
+        assert_eq!(
+            http2("http://h/", &[(name, value.as_bytes())]),
+            Err((400, "connection_header_in_http2")),
+            "{name}: {value}"
+        );
     }
 }
 

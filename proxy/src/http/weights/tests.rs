@@ -4,7 +4,9 @@ use proptest::prelude::*;
 use super::*;
 
 fn targets(weights: &[u32]) -> Option<Targets> {
-    Targets::weighted(weights.iter().enumerate().map(|(index, weight)| Target::to(index.to_string(), *weight)).collect())
+    Targets::weighted(
+        weights.iter().enumerate().map(|(index, weight)| Target::to(index.to_string(), *weight)).collect(),
+    )
 }
 
 fn counts(targets: &Targets, draws: impl Iterator<Item = u64>) -> Vec<u64> {
@@ -30,8 +32,10 @@ fn the_sum_may_exceed_32_bits() {
 
 /// A linear congruential generator (Knuth's MMIX constants), its upper bits: the test is the same on every run.
 fn random(seed: u64) -> impl Iterator<Item = u64> {
-    std::iter::successors(Some(seed), |state| Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407)))
-        .map(|state| state >> 16)
+    std::iter::successors(Some(seed), |state| {
+        Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407))
+    })
+    .map(|state| state >> 16)
 }
 
 /// Chi-squared at 1 degree of freedom: 10.83 is passed by chance once in 1,000 times.

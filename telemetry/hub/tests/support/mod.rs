@@ -6,10 +6,7 @@ use std::time::Duration;
 
 use hub::{Edge, Hub, MeshState, WantedShare, Window};
 use record::otlp::{ExportError, Exporter, ExporterOptions};
-use record::{
-    HttpKey, Metrics, Protocol, Reporter, ResponseFlags, Security, SeriesCache, Service, TcpKey,
-    Workload,
-};
+use record::{HttpKey, Metrics, Protocol, Reporter, ResponseFlags, Security, SeriesCache, Service, TcpKey, Workload};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::interceptor::InterceptedService;
@@ -37,8 +34,7 @@ pub async fn connect(hub: &Hub, spiffe_id: Option<&str>) -> Channel {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let identity = spiffe_id.map(|id| Identity(id.to_owned()));
-    let service =
-        hub.metrics_service(|extensions| extensions.get::<Identity>().map(|id| id.0.clone()));
+    let service = hub.metrics_service(|extensions| extensions.get::<Identity>().map(|id| id.0.clone()));
     let service = InterceptedService::new(service, move |mut request: tonic::Request<()>| {
         if let Some(identity) = &identity {
             request.extensions_mut().insert(identity.clone());
@@ -47,9 +43,7 @@ pub async fn connect(hub: &Hub, spiffe_id: Option<&str>) -> Channel {
     });
     let server = Server::builder().add_service(service);
     tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
-    Endpoint::try_from(format!("http://{address}"))
-        .unwrap()
-        .connect_lazy()
+    Endpoint::try_from(format!("http://{address}")).unwrap().connect_lazy()
 }
 
 pub fn spiffe(namespace: &str, account: &str) -> String {
@@ -71,11 +65,7 @@ pub fn workload(service: &str, version: &str) -> Arc<Workload> {
 
 pub fn service(name: &str) -> Arc<Service> {
     let host = format!("{name}.shop.svc.cluster.local");
-    Arc::new(Service {
-        host,
-        name: name.into(),
-        namespace: "shop".into(),
-    })
+    Arc::new(Service { host, name: name.into(), namespace: "shop".into() })
 }
 
 /// A sidecar of `workload`.
@@ -97,9 +87,7 @@ impl Sidecar {
         ];
         let options = ExporterOptions {
             interval: Duration::from_secs(3600),
-            resource: resource
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .to_vec(),
+            resource: resource.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec(),
             ..ExporterOptions::default()
         };
         Self {
@@ -143,18 +131,8 @@ impl Default for Call {
 
 impl Call {
     /// Records the call at one end.
-    pub fn at(
-        self,
-        sidecar: &mut Sidecar,
-        reporter: Reporter,
-        from: &Arc<Workload>,
-        to: &Arc<Workload>,
-    ) {
-        let security = if reporter == Reporter::Source {
-            Security::Unknown
-        } else {
-            self.security
-        };
+    pub fn at(self, sidecar: &mut Sidecar, reporter: Reporter, from: &Arc<Workload>, to: &Arc<Workload>) {
+        let security = if reporter == Reporter::Source { Security::Unknown } else { self.security };
         let key = HttpKey {
             reporter,
             source: from,
@@ -186,19 +164,8 @@ pub fn tcp<'a>(
     service: &'a Arc<Service>,
     flags: ResponseFlags,
 ) -> TcpKey<'a> {
-    let security = if reporter == Reporter::Source {
-        Security::Unknown
-    } else {
-        Security::MutualTls
-    };
-    TcpKey {
-        reporter,
-        source: from,
-        destination: to,
-        service,
-        flags,
-        security,
-    }
+    let security = if reporter == Reporter::Source { Security::Unknown } else { Security::MutualTls };
+    TcpKey { reporter, source: from, destination: to, service, flags, security }
 }
 
 /// The only edge of the last minute.

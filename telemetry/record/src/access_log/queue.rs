@@ -49,20 +49,9 @@ impl AccessLog {
         let queued = Arc::new(AtomicUsize::new(0));
         let help = "Access log lines dropped because the writer could not keep up or failed.";
         let dropped = metrics.counter(ACCESS_LOG_DROPPED_TOTAL, help);
-        let writer = Writer {
-            out,
-            lines,
-            queued: queued.clone(),
-            dropped: dropped.clone(),
-        };
-        thread::Builder::new()
-            .name("access-log".into())
-            .spawn(move || writer.run())?;
-        Ok(Self {
-            queue,
-            queued,
-            dropped,
-        })
+        let writer = Writer { out, lines, queued: queued.clone(), dropped: dropped.clone() };
+        thread::Builder::new().name("access-log".into()).spawn(move || writer.run())?;
+        Ok(Self { queue, queued, dropped })
     }
 
     /// Appends to the file at `path`; `/dev/stdout` and `/dev/stderr` mean this process's own.
@@ -142,10 +131,7 @@ impl Writer {
         if batch.lines == 0 {
             return;
         }
-        let written = self
-            .out
-            .write_all(batch.text.as_bytes())
-            .and_then(|()| self.out.flush());
+        let written = self.out.write_all(batch.text.as_bytes()).and_then(|()| self.out.flush());
         if let Err(error) = written {
             self.dropped.add(batch.lines);
             if let Some(suppressed) = FAILED.admit() {

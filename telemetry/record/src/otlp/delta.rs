@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, Sum,
-    metric, number_data_point,
+    AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, Sum, metric,
+    number_data_point,
 };
 use prometheus::proto;
 
@@ -34,19 +34,12 @@ struct Span {
 impl Deltas {
     /// Nothing reported yet; the first points cover the time from `start`.
     pub fn new(start: SystemTime) -> Self {
-        Self {
-            reported: HashMap::new(),
-            hashers: [RandomState::new(), RandomState::new()],
-            since: start,
-        }
+        Self { reported: HashMap::new(), hashers: [RandomState::new(), RandomState::new()], since: start }
     }
 
     /// The points that changed since the last call, which from now on count as reported.
     pub fn take(&mut self, families: &[proto::MetricFamily], now: SystemTime) -> Vec<Metric> {
-        let span = Span {
-            start: nanos(self.since),
-            end: nanos(now),
-        };
+        let span = Span { start: nanos(self.since), end: nanos(now) };
         // A new map each time: what has left the registry is forgotten.
         let mut reported = HashMap::with_capacity(self.reported.len());
         let mut changed = Vec::new();
@@ -73,10 +66,7 @@ impl Deltas {
     /// Stands for a series. 128 random bits: two series that share them are not to be expected.
     fn id(&self, name: &str, labels: &[proto::LabelPair]) -> u128 {
         let hash = |hasher: &RandomState| {
-            let pairs: Vec<_> = labels
-                .iter()
-                .map(|pair| (pair.name(), pair.value()))
-                .collect();
+            let pairs: Vec<_> = labels.iter().map(|pair| (pair.name(), pair.value())).collect();
             hasher.hash_one((name, pairs))
         };
         u128::from(hash(&self.hashers[0])) << 64 | u128::from(hash(&self.hashers[1]))
@@ -97,10 +87,7 @@ fn value(kind: proto::MetricType, series: &proto::Metric) -> Option<Reported> {
                 below = bucket.cumulative_count();
             }
             counts.push(histogram.get_sample_count() - below);
-            Some(Reported::Histogram {
-                counts,
-                sum: histogram.get_sample_sum(),
-            })
+            Some(Reported::Histogram { counts, sum: histogram.get_sample_sum() })
         }
         proto::MetricType::SUMMARY | proto::MetricType::UNTYPED => None,
     }
@@ -122,17 +109,9 @@ impl Points {
         }
     }
 
-    fn push(
-        &mut self,
-        series: &proto::Metric,
-        before: Option<&Reported>,
-        now: &Reported,
-        span: Span,
-    ) {
+    fn push(&mut self, series: &proto::Metric, before: Option<&Reported>, now: &Reported, span: Span) {
         match (self, before, now) {
-            (Self::Gauge(points), _, Reported::Number(now)) => {
-                points.push(number(series, *now, span))
-            }
+            (Self::Gauge(points), _, Reported::Number(now)) => points.push(number(series, *now, span)),
             (Self::Sum(points), before, Reported::Number(now)) => {
                 let before = match before {
                     // A counter that was removed and made again starts over.
@@ -154,18 +133,13 @@ impl Points {
     fn into_metric(self, family: &proto::MetricFamily) -> Option<Metric> {
         let delta = AggregationTemporality::Delta.into();
         let data = match self {
-            Self::Sum(points) if !points.is_empty() => metric::Data::Sum(Sum {
-                data_points: points,
-                aggregation_temporality: delta,
-                is_monotonic: true,
-            }),
-            Self::Gauge(points) if !points.is_empty() => metric::Data::Gauge(Gauge {
-                data_points: points,
-            }),
-            Self::Histogram(points) if !points.is_empty() => metric::Data::Histogram(Histogram {
-                data_points: points,
-                aggregation_temporality: delta,
-            }),
+            Self::Sum(points) if !points.is_empty() => {
+                metric::Data::Sum(Sum { data_points: points, aggregation_temporality: delta, is_monotonic: true })
+            }
+            Self::Gauge(points) if !points.is_empty() => metric::Data::Gauge(Gauge { data_points: points }),
+            Self::Histogram(points) if !points.is_empty() => {
+                metric::Data::Histogram(Histogram { data_points: points, aggregation_temporality: delta })
+            }
             _ => return None,
         };
         Some(Metric {
@@ -201,11 +175,7 @@ fn histogram(
     span: Span,
 ) -> HistogramDataPoint {
     let (mut deltas, mut delta_sum) = (counts.to_vec(), sum);
-    if let Some(Reported::Histogram {
-        counts: before,
-        sum: sum_before,
-    }) = before
-    {
+    if let Some(Reported::Histogram { counts: before, sum: sum_before }) = before {
         for (delta, before) in deltas.iter_mut().zip(before) {
             *delta = delta.saturating_sub(*before);
         }
@@ -217,12 +187,7 @@ fn histogram(
         time_unix_nano: span.end,
         count: deltas.iter().sum(),
         sum: Some(delta_sum),
-        explicit_bounds: series
-            .get_histogram()
-            .get_bucket()
-            .iter()
-            .map(proto::Bucket::upper_bound)
-            .collect(),
+        explicit_bounds: series.get_histogram().get_bucket().iter().map(proto::Bucket::upper_bound).collect(),
         bucket_counts: deltas,
         ..HistogramDataPoint::default()
     }
@@ -230,25 +195,14 @@ fn histogram(
 
 /// The labels; an empty one means the same as none to Prometheus, and is left out.
 fn attributes(series: &proto::Metric) -> Vec<KeyValue> {
-    let labels = series
-        .get_label()
-        .iter()
-        .filter(|pair| !pair.value().is_empty());
-    labels
-        .map(|pair| attribute(pair.name(), pair.value()))
-        .collect()
+    let labels = series.get_label().iter().filter(|pair| !pair.value().is_empty());
+    labels.map(|pair| attribute(pair.name(), pair.value())).collect()
 }
 
 /// A string attribute.
 pub(super) fn attribute(key: &str, value: &str) -> KeyValue {
-    let value = AnyValue {
-        value: Some(any_value::Value::StringValue(value.to_owned())),
-    };
-    KeyValue {
-        key: key.to_owned(),
-        value: Some(value),
-        ..KeyValue::default()
-    }
+    let value = AnyValue { value: Some(any_value::Value::StringValue(value.to_owned())) };
+    KeyValue { key: key.to_owned(), value: Some(value), ..KeyValue::default() }
 }
 
 /// The unit (UCUM) that a Prometheus name carries at its end.

@@ -21,24 +21,12 @@ pub(super) struct ReportMaker {
 impl ReportMaker {
     /// `resource` are the resource attributes of every report.
     pub fn new(resource: Vec<(String, String)>) -> Self {
-        let mut attributes: Vec<KeyValue> = resource
-            .iter()
-            .map(|(key, value)| attribute(key, value))
-            .collect();
-        if !attributes
-            .iter()
-            .any(|known| known.key == ATTRIBUTE_INSTANCE)
-        {
+        let mut attributes: Vec<KeyValue> = resource.iter().map(|(key, value)| attribute(key, value)).collect();
+        if !attributes.iter().any(|known| known.key == ATTRIBUTE_INSTANCE) {
             let id = fastrand::u128(..);
             attributes.push(attribute(ATTRIBUTE_INSTANCE, &format!("{id:032x}")));
         }
-        Self {
-            resource: Resource {
-                attributes,
-                ..Resource::default()
-            },
-            sequence: 0,
-        }
+        Self { resource: Resource { attributes, ..Resource::default() }, sequence: 0 }
     }
 
     /// The requests that carry `metrics`; none if there are none.
@@ -64,9 +52,7 @@ impl ReportMaker {
 
     fn report(&mut self, metrics: Vec<Metric>) -> ExportMetricsServiceRequest {
         self.sequence += 1;
-        let sequence = AnyValue {
-            value: Some(any_value::Value::IntValue(self.sequence)),
-        };
+        let sequence = AnyValue { value: Some(any_value::Value::IntValue(self.sequence)) };
         let scope = InstrumentationScope {
             name: "meltemi".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -77,19 +63,13 @@ impl ReportMaker {
             }],
             ..InstrumentationScope::default()
         };
-        let scope = ScopeMetrics {
-            scope: Some(scope),
-            metrics,
-            ..ScopeMetrics::default()
-        };
+        let scope = ScopeMetrics { scope: Some(scope), metrics, ..ScopeMetrics::default() };
         let resource = ResourceMetrics {
             resource: Some(self.resource.clone()),
             scope_metrics: vec![scope],
             ..ResourceMetrics::default()
         };
-        ExportMetricsServiceRequest {
-            resource_metrics: vec![resource],
-        }
+        ExportMetricsServiceRequest { resource_metrics: vec![resource] }
     }
 }
 
