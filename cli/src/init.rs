@@ -203,3 +203,53 @@ fn programs(family: Family) -> [&'static str; 2] {
         Family::V6 => ["ip6tables-restore", "ip6tables-save"],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::{InitArgs, options};
+    use clap::Parser;
+    use proxy::redirect::{ProxyTraffic, RedirectOptions, Selection};
+
+    #[derive(Parser)]
+    struct Wrapped {
+        #[command(flatten)]
+        init: InitArgs,
+    }
+
+    fn read(line: &str) -> anyhow::Result<RedirectOptions> {
+        let words = line.split(' ').map(|word| word.trim_matches('\''));
+        options(&Wrapped::try_parse_from(std::iter::once("init").chain(words))?.init)
+    }
+
+    #[test]
+    fn istios_own_command_line_gives_the_defaults() {
+        let line = "-p 15001 -z 15006 -u 1337 -m REDIRECT -i '*' -x '' -b '*' -d 15090,15021,15020";
+        assert_eq!(read(line).unwrap(), RedirectOptions::default());
+    }
+
+    #[test]
+    fn a_mark_takes_the_place_of_the_ids() {
+        assert_eq!(read("--proxy-mark 1337").unwrap().proxy, ProxyTraffic::Mark(1337));
+    }
+
+    #[test]
+    fn ranges_may_be_bare_addresses() {
+        let options = read("-i 10.0.0.0/8,192.0.2.1 -b 80,443").unwrap();
+        assert_eq!(
+            options.outbound,
+            Selection::Only(vec!["10.0.0.0/8".parse().unwrap(), "192.0.2.1/32".parse().unwrap()])
+        );
+        assert_eq!(options.inbound, Selection::Only(vec![80, 443]));
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_refused_with_its_flag() {
+        for (line, named) in
+            [("-m TPROXY", "-m TPROXY"), ("-i 10.0.0.0/40", "-i 10.0.0.0/40"), ("-o 99999", "-o 99999")]
+        {
+            let error = format!("{:#}", read(line).unwrap_err());
+            assert!(error.contains(named), "{error}");
+        }
+    }
+}

@@ -36,8 +36,10 @@ enum Command {
     /// Run the control plane: configuration, certificates, telemetry.
     ControlPlane(control_plane::ControlPlaneArgs),
     /// Run the sidecar proxy of a workload.
+    #[command(args_override_self = true)]
     Proxy(proxy::ProxyArgs),
     /// Run another data plane, such as Envoy, as the sidecar of a workload.
+    #[command(args_override_self = true)]
     Agent(agent::AgentArgs),
     /// Set the redirect rules of a pod.
     Init(init::InitArgs),

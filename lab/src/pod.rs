@@ -169,6 +169,8 @@ impl Pod {
             control_plane: self.control_plane,
             trust_domain: &self.options.trust_domain,
             folder: &self.folder,
+            // The rest is for what it has to do besides.
+            drain: self.options.grace * 3 / 5,
         };
         let extra = match kind {
             SidecarKind::Meltemi => &self.options.proxy_args,

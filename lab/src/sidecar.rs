@@ -4,6 +4,7 @@ use crate::manifest::PodSpec;
 use crate::redirect::PROXY_MARK;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Which data plane runs beside an application.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -35,6 +36,8 @@ pub(crate) struct Papers<'a> {
     pub trust_domain: &'a str,
     /// The pod's folder with `token` and `root-cert.pem`.
     pub folder: &'a Path,
+    /// How long it may drain.
+    pub drain: Duration,
 }
 
 /// The arguments after `meltemi`.
@@ -55,6 +58,7 @@ pub(crate) fn arguments(kind: &SidecarKind, pod: &PodSpec, papers: &Papers<'_>, 
         ("--root-cert", file("root-cert.pem")),
         ("--token", file("token")),
         ("--mark", PROXY_MARK.to_string()),
+        ("--drain", format!("{}ms", papers.drain.as_millis())),
     ] {
         arguments.extend([flag.to_owned(), value]);
     }

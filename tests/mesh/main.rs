@@ -8,6 +8,7 @@ mod config;
 mod cost;
 mod discovery;
 mod faults;
+mod hostile;
 mod load;
 mod lossless;
 mod mtls;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         faults::tests(),
         reload::tests(),
         bad_input::tests(),
+        hostile::tests(),
         lossless::tests(),
         cost::tests(),
         envoy::tests(),

@@ -95,7 +95,8 @@ impl Acceptor {
         let metrics = Arc::clone(&self.metrics);
         tokio::spawn(async move {
             match handshake(tls, stream, remote).await {
-                Ok(connection) => {
+                Ok(None) => {}
+                Ok(Some(connection)) => {
                     drop(permit);
                     // An error means that the server has stopped; dropping the connection tells the client.
                     let _ = ready.send(Ok(connection)).await;
@@ -112,14 +113,23 @@ impl Acceptor {
     }
 }
 
-async fn handshake(tls: TlsAcceptor, stream: TcpStream, remote: SocketAddr) -> io::Result<Connection> {
+/// `None`: the client closed before it said anything, as probes of a port do.
+async fn handshake(tls: TlsAcceptor, stream: TcpStream, remote: SocketAddr) -> io::Result<Option<Connection>> {
     stream.set_nodelay(true)?;
-    let stream = timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await.map_err(|_| {
+    let accepting = async {
+        if stream.peek(&mut [0]).await? == 0 {
+            return Ok(None);
+        }
+        tls.accept(stream).await.map(Some)
+    };
+    let accepted = timeout(HANDSHAKE_TIMEOUT, accepting).await.map_err(|_| {
         let text = format!("the client did not finish the TLS handshake within {HANDSHAKE_TIMEOUT:?}");
         io::Error::new(io::ErrorKind::TimedOut, text)
     })??;
-    let id = tls::peer_id(stream.get_ref().1);
-    Ok(Connection { stream, peer: PeerInfo { id, remote } })
+    Ok(accepted.map(|stream| {
+        let id = tls::peer_id(stream.get_ref().1);
+        Connection { stream, peer: PeerInfo { id, remote } }
+    }))
 }
 
 impl Connected for Connection {

@@ -4,7 +4,7 @@ use super::sample::Sample;
 use super::screen::Screen;
 use super::status::Status;
 use super::{DemoArgs, Output, PORTS, gateway, table};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use lab::sandbox::{Sandbox, relay};
 use lab::{ControlPlane, Lab, LabOptions};
 use std::net::{Ipv4Addr, TcpListener};
@@ -55,6 +55,9 @@ async fn demo(args: &DemoArgs, sandbox: &Sandbox) -> anyhow::Result<()> {
         started = spawn_blocking(move || Lab::start(options)) => Arc::new(started??),
         _ = stop.recv() => return Ok(()),
     };
+    if lab.pods().is_empty() {
+        bail!("{} holds no Pod; the demo runs those that it finds there", sample.path().display());
+    }
     open_doors(&lab)?;
     introduce(&sample, sandbox);
     let mut screen = Screen::new();

@@ -1,6 +1,6 @@
 //! The sample shop's directory: the checkout's own, or a copy of what is compiled in, for those who have only the binary.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -48,6 +48,9 @@ impl Sample {
             return Sample::copy();
         }
         let path = fs::canonicalize(path).with_context(|| format!("--config-dir {}", path.display()))?;
+        if path.starts_with("/run") {
+            bail!("--config-dir {}: the demo has a /run of its own; copy the directory elsewhere", path.display());
+        }
         Ok(Sample { path, copy: None })
     }
 

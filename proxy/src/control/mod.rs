@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use record::LogLimit;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 use xds::ResourceType;
@@ -17,6 +18,8 @@ use crate::control::dns::DnsClusters;
 use crate::control::store::Store;
 use crate::handover::{Demand, Handover, Phase};
 use crate::snapshot;
+
+static REFUSED: LogLimit = LogLimit::new(Duration::from_secs(1));
 
 /// Everything of the control thread that a task would need a lock for.
 pub struct Control {
@@ -85,20 +88,18 @@ impl Control {
     }
 
     fn on_update(&mut self, update: Update) {
-        let Update { kind, resources, removed, reply } = update;
+        let Update { kind, resources, removed, refused: malformed, reply } = update;
         let now = self.handover.seconds();
         self.handover.stats.updates.with(&[kind.short_name()]).inc();
         let mut refused = Vec::new();
         for resource in resources {
             match snapshot::compile(kind, &resource.name, &resource.value) {
                 Ok(compiled) => self.store.accept(&resource.name, compiled, now),
-                Err(reason) => {
-                    tracing::warn!(r#type = %kind, name = %resource.name, %reason, "refused a resource; the last good one stays in force");
-                    self.handover.stats.rejected_resources.with(&[kind.short_name()]).inc();
-                    self.store.refuse(kind, &resource.name, &reason);
-                    refused.push((resource.name.to_string(), reason));
-                }
+                Err(reason) => refused.push((resource.name.to_string(), reason)),
             }
+        }
+        for (name, reason) in malformed.iter().chain(&refused) {
+            self.refuse(kind, name, reason);
         }
         for name in removed {
             self.store.remove(kind, &name);
@@ -108,6 +109,14 @@ impl Control {
         } else {
             reply.reject(refused);
         }
+    }
+
+    fn refuse(&mut self, kind: ResourceType, name: &str, reason: &str) {
+        if let Some(suppressed) = REFUSED.admit() {
+            tracing::warn!(r#type = %kind, name, reason, suppressed, "refused a resource; the last good one stays in force");
+        }
+        self.handover.stats.rejected_resources.with(&[kind.short_name()]).inc();
+        self.store.refuse(kind, name, reason);
     }
 
     fn on_demand(&mut self, demand: Demand) {

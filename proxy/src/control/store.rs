@@ -397,3 +397,7 @@ pub fn any_address(address: SocketAddr) -> SocketAddr {
 fn workload_address(name: &str) -> Option<IpAddr> {
     name.rsplit_once('/')?.1.parse().ok()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests;

@@ -12,7 +12,7 @@ use xds::hcm::http_connection_manager::{
 };
 
 use super::field::{limit, number, truth};
-use super::http_filters::{self, HttpFilters};
+use super::http_filters;
 use super::per_filter::Filters;
 use super::reason::{Reason, Under, none_set, type_name};
 use super::{route, upstream_http};
@@ -31,19 +31,18 @@ const MAX_HEADERS: u32 = 100;
 /// Compiles a connection manager of an inbound or outbound listener.
 pub(super) fn compile(manager: &HttpConnectionManager, inbound: bool) -> Result<HttpSettings, Reason> {
     refuse_unknown(manager)?;
-    let none = HttpProtocolOptions::default();
-    let common = manager.common_http_protocol_options.as_ref().unwrap_or(&none);
-    let http1 = http1(manager.http_protocol_options.as_ref()).under("http_protocol_options")?;
+    let common = manager.common_http_protocol_options.unwrap_or_default();
     let http2 = upstream_http::windows(manager.http2_protocol_options.as_ref()).under("http2_protocol_options")?;
     let filters = http_filters::compile(&manager.http_filters)?;
     let (client_cert_header, client_cert_subject) = client_cert(manager)?;
+    let use_remote_address = truth(manager.use_remote_address.as_ref(), false);
     Ok(HttpSettings {
         stat_prefix: manager.stat_prefix.as_str().into(),
         inbound,
         routes: routes(manager, filters.present)?,
         path: path_rules(manager)?,
-        reject_underscores: underscores(common).under("common_http_protocol_options")?,
-        accept_http10: http1.accept_http_10,
+        reject_underscores: underscores(&common).under("common_http_protocol_options")?,
+        accept_http10: accepts_http10(manager.http_protocol_options.as_ref()).under("http_protocol_options")?,
         max_head_bytes: number(manager.max_request_headers_kb.as_ref(), MAX_HEAD_KIB) as usize * 1024,
         max_headers: number(common.max_headers_count.as_ref(), MAX_HEADERS) as usize,
         head_timeout: limit("request_headers_timeout", manager.request_headers_timeout.as_ref(), HEAD_TIMEOUT)?,
@@ -57,16 +56,12 @@ pub(super) fn compile(manager: &HttpConnectionManager, inbound: bool) -> Result<
         client_cert_header,
         client_cert_subject,
         host: host_rules(manager),
-        use_remote_address: truth(manager.use_remote_address.as_ref(), false),
-        append_forwarded_for: truth(manager.use_remote_address.as_ref(), false) && !manager.skip_xff_append,
+        use_remote_address,
+        append_forwarded_for: use_remote_address && !manager.skip_xff_append,
         server_header: server_header(manager)?,
         suppress_envoy_headers: filters.suppress_envoy_headers,
-        default_fault: take_fault(filters),
+        default_fault: filters.default_fault,
     })
-}
-
-fn take_fault(filters: HttpFilters) -> Option<crate::http::fault::Fault> {
-    filters.default_fault
 }
 
 fn refuse_unknown(manager: &HttpConnectionManager) -> Result<(), Reason> {
@@ -100,14 +95,14 @@ fn refuse_unknown(manager: &HttpConnectionManager) -> Result<(), Reason> {
     }
 }
 
-fn http1(options: Option<&Http1ProtocolOptions>) -> Result<Http1ProtocolOptions, Reason> {
-    let options = options.cloned().unwrap_or_default();
+fn accepts_http10(options: Option<&Http1ProtocolOptions>) -> Result<bool, Reason> {
+    let Some(options) = options else { return Ok(false) };
     none_set(&[
         ("default_host_for_http_10", !options.default_host_for_http_10.is_empty()),
         ("allow_chunked_length", options.allow_chunked_length),
         ("send_fully_qualified_url", options.send_fully_qualified_url),
     ])?;
-    Ok(options)
+    Ok(options.accept_http_10)
 }
 
 fn routes(manager: &HttpConnectionManager, filters: Filters) -> Result<RouteSource, Reason> {

@@ -1,5 +1,7 @@
 //! `StringMatcher`, `HeaderMatcher`, `QueryParameterMatcher`, `RegexMatcher`.
 
+use std::cell::Cell;
+
 use xds::matcher::{RegexMatchAndSubstitute, RegexMatcher, StringMatcher, string_matcher::MatchPattern};
 use xds::route::header_matcher::HeaderMatchSpecifier;
 use xds::route::query_parameter_matcher::QueryParameterMatchSpecifier;
@@ -12,13 +14,38 @@ use crate::http::matching::{
 };
 use crate::http::rewrite::Replacement;
 
+/// Most regular expressions of a resource: a few bytes of one can cost a quarter of a megabyte when it is compiled.
+const MAX_EXPRESSIONS: usize = 1000;
+
+thread_local! {
+    /// How many the resource at hand has. Expressions hide in every corner of a resource, and a resource is compiled by one
+    /// thread from start to end.
+    static EXPRESSIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Begins to count anew.
+pub(super) fn start_counting() {
+    EXPRESSIONS.set(0);
+}
+
+fn count() -> Result<(), Reason> {
+    let count = EXPRESSIONS.get() + 1;
+    EXPRESSIONS.set(count);
+    if count > MAX_EXPRESSIONS {
+        return Err(Reason::new(format!("more than {MAX_EXPRESSIONS} regular expressions in one resource")));
+    }
+    Ok(())
+}
+
 /// An expression that has to match as a whole.
 pub(super) fn pattern(matcher: &RegexMatcher) -> Result<Pattern, Reason> {
+    count()?;
     Pattern::new(&matcher.regex).under("regex")
 }
 
 /// An expression and what its matches are replaced by.
 pub(super) fn replacement(rewrite: &RegexMatchAndSubstitute) -> Result<Replacement, Reason> {
+    count()?;
     let pattern = rewrite.pattern.as_ref().ok_or_else(|| Reason::at("pattern", "is missing"))?;
     Ok(Replacement::new(&pattern.regex, &rewrite.substitution)?)
 }

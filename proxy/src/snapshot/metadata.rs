@@ -68,9 +68,12 @@ pub(super) fn workload(metadata: Option<&Metadata>) -> Option<Workload> {
 }
 
 /// Labels `app` and `version` do not travel; canonical name and revision are made from them, unless somebody set those.
+/// A revision `latest` says that there is no such label.
 pub(super) fn called_as_usual(workload: &mut Workload) {
     workload.app.clone_from(&workload.canonical_service);
-    workload.version.clone_from(&workload.canonical_revision);
+    if workload.canonical_revision != Workload::default().canonical_revision {
+        workload.version.clone_from(&workload.canonical_revision);
+    }
 }
 
 /// What an endpoint says of itself to `transport_socket_matches`: `envoy.transport_socket_match`.

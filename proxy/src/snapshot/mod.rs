@@ -87,6 +87,7 @@ fn compiled(kind: ResourceType, name: &str, bytes: &[u8]) -> Result<Compiled, Re
     if bytes.len() > MAX_BYTES {
         return Err(Reason::new(format!("{} bytes; at most {MAX_BYTES} are read", bytes.len())));
     }
+    matchers::start_counting();
     Ok(match kind {
         ResourceType::Listener => Compiled::Listener(Arc::new(listener::compile(name, &decoded(bytes)?)?)),
         ResourceType::Route => {

@@ -128,24 +128,8 @@ fn route(config: &XdsRoute, host: &Host<'_>) -> Result<Route, Reason> {
         response_remove: &config.response_headers_to_remove,
     })?;
     let levels = [&edits, &host.edits, host.context.table_edits];
-    let filters = filters(config, host)?;
     let (action, edited_by_targets) = action(config, host, &levels)?;
-    let mut policies = Vec::new();
-    policies.extend(filters.fault.flatten().map(Policy::Fault));
-    policies.extend(filters.cors.flatten().map(Policy::Cors));
-    if !edited_by_targets {
-        let mut order = levels;
-        if host.context.specific_wins {
-            order.reverse();
-        }
-        let (request, response) = together(&order);
-        policies.extend(request.filter(|_| matches!(action, Action::Forward(_))).map(Policy::RequestHeaders));
-        policies.extend(response.map(Policy::ResponseHeaders));
-    }
-    if let Some(Kind::Route(config)) = &config.action {
-        policies.extend(rewrite::compile(config).under("route")?.map(Policy::Rewrite));
-        policies.extend(mirrors(config, host).under("route")?.into_iter().map(Policy::Mirror));
-    }
+    let policies = policies(config, host, if edited_by_targets { &[] } else { &levels })?;
     Ok(Route {
         name: config.name.as_str().into(),
         virtual_host: host.name.clone(),
@@ -154,6 +138,30 @@ fn route(config: &XdsRoute, host: &Host<'_>) -> Result<Route, Reason> {
         policies,
         action,
     })
+}
+
+/// The policies of a route in their order, with the header edits of these levels.
+fn policies(config: &XdsRoute, host: &Host<'_>, levels: &[&Edits]) -> Result<Vec<Policy>, Reason> {
+    let filters = filters(config, host)?;
+    let mut policies = Vec::new();
+    policies.extend(filters.fault.flatten().map(Policy::Fault));
+    policies.extend(filters.cors.flatten().map(Policy::Cors));
+    let mut order = levels.to_vec();
+    if host.context.specific_wins {
+        order.reverse();
+    }
+    let (request, response) = together(&order);
+    let forward = match &config.action {
+        Some(Kind::Route(action)) => Some(action),
+        _ => None,
+    };
+    policies.extend(request.filter(|_| forward.is_some()).map(Policy::RequestHeaders));
+    policies.extend(response.map(Policy::ResponseHeaders));
+    if let Some(action) = forward {
+        policies.extend(rewrite::compile(action).under("route")?.map(Policy::Rewrite));
+        policies.extend(mirrors(action, host).under("route")?.into_iter().map(Policy::Mirror));
+    }
+    Ok(policies)
 }
 
 /// What holds for the filters: the route's word, else the virtual host's, else the table's.

@@ -92,8 +92,14 @@ impl Connection {
         let received = delivery.resources.iter().map(|received| received.name.to_string());
         let names = received.chain(delivery.removed.iter().cloned()).collect();
         let reply = Reply { kind, id, names, commands: Some(self.sender.clone()) };
-        self.deliver(Event::Update(Update { kind, resources: delivery.resources, removed: delivery.removed, reply }))
-            .await
+        self.deliver(Event::Update(Update {
+            kind,
+            resources: delivery.resources,
+            removed: delivery.removed,
+            refused: delivery.refused,
+            reply,
+        }))
+        .await
     }
 
     async fn deliver(&mut self, event: Event) -> Result<(), ReceiverGone> {

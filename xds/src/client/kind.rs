@@ -52,6 +52,8 @@ struct Pending {
 pub(super) struct Delivery {
     pub resources: Vec<Received>,
     pub removed: Vec<String>,
+    /// Refused already.
+    pub refused: Vec<(String, String)>,
 }
 
 impl KindState {
@@ -176,7 +178,7 @@ impl KindState {
         inspected.bad.retain(|(name, _)| self.wants(name));
         let mut removed = response.removed_resources;
         removed.retain(|name| self.wants(name));
-        let nothing = inspected.good.is_empty() && removed.is_empty();
+        let nothing = inspected.good.is_empty() && inspected.bad.is_empty() && removed.is_empty();
         self.pending.push_back(Pending {
             id,
             nonce: response.nonce,
@@ -187,10 +189,10 @@ impl KindState {
                 .map(|received| (received.name.clone(), received.version.clone()))
                 .collect(),
             removed: removed.clone(),
-            bad: inspected.bad,
+            bad: inspected.bad.clone(),
             verdict: nothing.then(Vec::new),
         });
-        (!nothing).then_some(Delivery { resources: inspected.good, removed })
+        (!nothing).then_some(Delivery { resources: inspected.good, removed, refused: inspected.bad })
     }
 
     /// Takes the receiver's answer to a delivery.

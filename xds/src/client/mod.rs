@@ -68,6 +68,8 @@ pub struct Update {
     pub resources: Vec<Received>,
     /// Names that are gone, or that were asked for and do not exist.
     pub removed: Vec<String>,
+    /// Names that were refused already, with the reason: what came under them is no resource of this kind.
+    pub refused: Vec<(String, String)>,
     /// To be answered once the update is in force or refused.
     pub reply: Reply,
 }

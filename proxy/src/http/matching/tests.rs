@@ -231,6 +231,22 @@ fn expressions_match_whole_and_are_bounded() {
 }
 
 #[test]
+fn everyday_expressions_are_within_bounds() {
+    let uuid = "[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}";
+    for source in [
+        ".*",
+        r"(?i).*(android|iphone|mobile).*",
+        r"^/api/v\d+/users/[^/]+/orders/?$",
+        r"/[\w-]+/[\w-]+\.(?:js|css|png|jpe?g|svg)",
+        r"^([a-z0-9]+(-[a-z0-9]+)*\.)+[a-z]{2,}$",
+        r"session=([^;]+);.*user=\w{1,8}",
+        &format!("/orders/{uuid}/items/{uuid}"),
+    ] {
+        assert!(Pattern::new(source).is_ok(), "{source}: {:?}", Pattern::new(source).err());
+    }
+}
+
+#[test]
 fn methods_are_told_apart() {
     let parts = request("GET", "/", &[]);
     assert_eq!(RequestView::of(&parts).method, Method::GET);

@@ -1,0 +1,191 @@
+use std::time::Duration;
+
+use super::*;
+use crate::http::weights::Targets;
+use crate::model::{ChainMatch, FilterChain, LbPolicy, Retired, TcpProxy, Transport, UpstreamHttp, UpstreamVersion};
+
+const SERVICE: &str = "10.96.0.1:9000";
+
+fn address() -> SocketAddr {
+    SERVICE.parse().unwrap()
+}
+
+fn tcp_listener(cluster: &str) -> Compiled {
+    let settings = TcpProxy {
+        stat_prefix: "tcp".into(),
+        targets: Targets::single(cluster),
+        idle_timeout: None,
+        connect_attempts: 1,
+    };
+    let chain = FilterChain {
+        name: "".into(),
+        matches: ChainMatch::default(),
+        tls: None,
+        filter: NetworkFilter::Tcp(Arc::new(settings)),
+        fingerprint: cluster.as_bytes().into(),
+        retired: Retired::default(),
+    };
+    Compiled::Listener(Arc::new(Listener {
+        name: listener_name(address()).as_str().into(),
+        address: address(),
+        bind: false,
+        use_original_dst: false,
+        inspect_tls: false,
+        inspect_http: false,
+        inspect_timeout: None,
+        close_silent: true,
+        chains: vec![Arc::new(chain)],
+        default_chain: None,
+        provenance: None,
+    }))
+}
+
+fn cluster(name: &str) -> Compiled {
+    Compiled::Cluster(Arc::new(Cluster {
+        name: name.into(),
+        service: Arc::default(),
+        discovery: Discovery::Eds(name.into()),
+        dns_family: Default::default(),
+        lb: LbPolicy::RoundRobin,
+        connect_timeout: Duration::from_secs(1),
+        transports: Vec::new(),
+        transport: Transport::Raw,
+        http: UpstreamHttp {
+            version: UpstreamVersion::Http1,
+            idle_timeout: None,
+            stream_window: 65_535,
+            connection_window: 65_535,
+            max_concurrent_streams: 100,
+        },
+        bind: None,
+        provenance: None,
+    }))
+}
+
+fn endpoints() -> Compiled {
+    Compiled::Endpoints(Arc::default())
+}
+
+fn names(wishes: &[Name]) -> Vec<String> {
+    let mut names: Vec<String> = wishes.iter().map(|(kind, name)| format!("{kind} {name}")).collect();
+    names.sort();
+    names
+}
+
+/// A store in which a connection to the service can be decided.
+fn settled() -> Store {
+    let mut store = Store::new(15001, 15006);
+    store.demand(address());
+    store.wishes();
+    store.remove(ResourceType::Listener, "0.0.0.0_9000");
+    store.accept("10.96.0.1_9000", tcp_listener("a"), 0);
+    store.wishes();
+    store.accept("a", cluster("a"), 0);
+    store.wishes();
+    store.accept("a", endpoints(), 0);
+    store.settle(0);
+    store
+}
+
+#[test]
+fn a_demand_asks_step_by_step_for_all_that_a_connection_needs() {
+    let mut store = Store::new(15001, 15006);
+    store.demand(address());
+    assert_eq!(names(&store.wishes().add), ["LDS 0.0.0.0_9000", "LDS 10.96.0.1_9000"]);
+    store.remove(ResourceType::Listener, "0.0.0.0_9000");
+    store.accept("10.96.0.1_9000", tcp_listener("a"), 0);
+    store.settle(0);
+    assert!(!store.is_settled(address()), "its cluster is not known");
+    assert_eq!(names(&store.wishes().add), ["CDS a"]);
+    store.accept("a", cluster("a"), 0);
+    store.settle(0);
+    assert!(!store.is_settled(address()), "its endpoints are not known");
+    assert_eq!(names(&store.wishes().add), ["EDS a"]);
+    store.accept("a", endpoints(), 0);
+    assert!(store.settle(0));
+    assert!(store.is_settled(address()));
+    assert!(store.tables().destinations[&address()].listener.present().is_some());
+}
+
+#[test]
+fn what_does_not_exist_is_settled_too() {
+    let mut store = Store::new(15001, 15006);
+    store.demand(address());
+    store.wishes();
+    store.remove(ResourceType::Listener, "0.0.0.0_9000");
+    store.remove(ResourceType::Listener, "10.96.0.1_9000");
+    store.settle(0);
+    assert!(store.is_settled(address()));
+    assert!(matches!(store.tables().destinations[&address()].listener, Known::Absent));
+}
+
+#[test]
+fn a_change_waits_until_what_it_names_is_known_and_the_old_serves_meanwhile() {
+    let mut store = settled();
+    let serving = |store: &Store| {
+        let destination = store.tables().destinations[&address()].clone();
+        let listener = destination.listener.present().unwrap().clone();
+        listener.chains[0].fingerprint.to_vec()
+    };
+    store.accept("10.96.0.1_9000", tcp_listener("b"), 1);
+    store.settle(1);
+    assert_eq!(serving(&store), b"a");
+    assert_eq!(names(&store.wishes().add), ["CDS b"]);
+    store.accept("b", cluster("b"), 1);
+    store.wishes();
+    store.accept("b", endpoints(), 1);
+    store.settle(1);
+    assert_eq!(serving(&store), b"b");
+    assert_eq!(names(&store.wishes().drop), ["CDS a"]);
+    assert_eq!(names(&store.wishes().drop), ["EDS a"]);
+}
+
+#[test]
+fn a_refused_change_leaves_the_last_good_in_force() {
+    let mut store = settled();
+    store.refuse(ResourceType::Listener, "10.96.0.1_9000", "nonsense");
+    store.settle(1);
+    assert!(store.is_settled(address()));
+    assert!(store.tables().destinations[&address()].listener.present().is_some());
+}
+
+#[test]
+fn a_listener_refused_from_the_start_is_known_as_refused() {
+    let mut store = Store::new(15001, 15006);
+    store.demand(address());
+    store.wishes();
+    store.remove(ResourceType::Listener, "0.0.0.0_9000");
+    store.refuse(ResourceType::Listener, "10.96.0.1_9000", "nonsense");
+    store.settle(0);
+    assert!(store.is_settled(address()));
+    let Known::Refused(reason) = &store.tables().destinations[&address()].listener else { panic!("not refused") };
+    assert_eq!(&**reason, "nonsense");
+}
+
+#[test]
+fn what_nobody_uses_lapses_with_all_that_it_needed() {
+    let mut store = settled();
+    store.lapse(100, 3600);
+    assert_eq!(store.wishes(), Wishes::default());
+    store.lapse(4000, 3600);
+    let dropped: Vec<String> = (0..3).flat_map(|_| names(&store.wishes().drop)).collect();
+    assert_eq!(dropped, ["LDS 0.0.0.0_9000", "LDS 10.96.0.1_9000", "CDS a", "EDS a"]);
+    assert!(store.tables().destinations.is_empty() && store.tables().clusters.is_empty());
+}
+
+#[test]
+fn connections_of_an_unchanged_chain_are_not_told_of_a_new_version() {
+    let mut store = settled();
+    let old = store.tables().destinations[&address()].listener.present().unwrap().clone();
+    store.accept("10.96.0.1_9000", tcp_listener("a"), 1);
+    store.settle(1);
+    for (old, new) in store.take_replaced() {
+        old.retire_for(new.as_deref());
+    }
+    assert!(!old.chains[0].retired.is_set());
+    store.remove(ResourceType::Listener, "10.96.0.1_9000");
+    for (old, new) in store.take_replaced() {
+        old.retire_for(new.as_deref());
+    }
+    assert!(old.chains[0].retired.is_set());
+}
