@@ -169,7 +169,7 @@ impl Pod {
             control_plane: self.control_plane,
             trust_domain: &self.options.trust_domain,
             folder: &self.folder,
-            // The rest is for what it has to do besides.
+            // The rest of the grace is for its own end after the drain.
             drain: self.options.grace * 3 / 5,
         };
         let extra = match kind {

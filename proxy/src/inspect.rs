@@ -49,7 +49,9 @@ pub async fn inspect(
         return silent.map(|chain| Inspected { chain, hello: ClientHello::default(), opened: None, protocol: None });
     }
     let server_first = match &silent {
-        Ok(chain) if chain.tls.is_none() && matches!(chain.filter, NetworkFilter::Tcp(_)) => Some(chain.clone()),
+        Ok(chain) if !listener.close_silent && chain.tls.is_none() && matches!(chain.filter, NetworkFilter::Tcp(_)) => {
+            Some(chain.clone())
+        }
         _ => None,
     };
     let wait = match &server_first {

@@ -22,6 +22,8 @@ pub struct Stats {
     pub retries: CounterVec,
     /// Requests to an address that was not known yet.
     pub discoveries: Counter,
+    /// Copies of requests, by outcome.
+    pub mirrored: CounterVec,
     /// xDS responses received.
     pub updates: CounterVec,
 }
@@ -64,6 +66,11 @@ impl Stats {
             discoveries: metrics.counter(
                 "meltemi_discoveries_total",
                 "Connections that waited for the control plane because their destination was new.",
+            ),
+            mirrored: metrics.counter_vec(
+                "meltemi_mirrored_requests_total",
+                "Copies of requests, by outcome; too_large: its body was longer than what is kept, or still arriving.",
+                &["outcome"],
             ),
             updates: metrics.counter_vec(
                 "meltemi_xds_updates_total",

@@ -107,7 +107,7 @@ impl TlsConfigs {
         if !tls.peer_names.is_empty() {
             return Ok(PeerNames::Exact(tls.peer_names.iter().map(|name| name.to_string()).collect()));
         }
-        Ok(PeerNames::TrustDomain(self.trust_domains(&[])?))
+        Ok(PeerNames::TrustDomain(self.trust_domains(&tls.trust_domains)?))
     }
 
     fn trust_domains(&self, names: &[Box<str>]) -> Result<Vec<TrustDomain>, TlsError> {

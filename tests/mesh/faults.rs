@@ -17,6 +17,7 @@ pub fn tests() -> Vec<Trial> {
     vec![
         test("faults::aborts_and_delays_happen_as_often_as_written", injected),
         test("faults::retries_happen_as_written_and_never_repeat_a_post_that_may_not_be", retries),
+        test("faults::a_mirror_gets_copies_and_the_client_no_answer_of_them", mirrored),
         test("faults::a_timeout_ends_a_slow_request", timeout),
         test("faults::header_edits_rewrites_and_redirects_are_seen", edits),
     ]
@@ -160,5 +161,33 @@ fn edits() -> Outcome {
     let moved = lab::http::get(client.connect(ECHO)?, "echo", "/moved", &[])?;
     let location = moved.header("location").unwrap_or_default().to_owned();
     ensure!(moved.status == 308 && location == "http://there.example/here", "{} to {location}", moved.status);
+    Ok(())
+}
+
+fn mirrored() -> Outcome {
+    let config = Config::echo();
+    let lab = config.start()?;
+    let rules = "    - mirror: {host: echo, subset: v2}\n      route: [{destination: {host: echo, subset: v1}}]";
+    apply(&config, &lab, "mirror", rules)?;
+    let client = lab.pod("client")?;
+    for (method, body) in [("GET", &b""[..]), ("POST", b"a body")] {
+        let response = lab::http::request(client.connect(ECHO)?, method, "echo", "/", &[], body)?;
+        ensure!(response.header("x-version") == Some("v1"), "answered by {:?}", response.header("x-version"));
+    }
+    let seen = "istio_requests_total{reporter=\"destination\",source_workload=\"client\"";
+    until("the copies at v2", Duration::from_secs(10), || {
+        let text = lab
+            .pod("echo-v2")
+            .map_err(|e| e.to_string())?
+            .admin("/stats/prometheus")
+            .map_err(|e| e.to_string())?
+            .text();
+        let copies: f64 = text
+            .lines()
+            .filter(|line| line.starts_with(seen))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum();
+        if copies == 2.0 { Ok(()) } else { Err(format!("{copies} requests from the client")) }
+    })?;
     Ok(())
 }

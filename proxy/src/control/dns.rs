@@ -2,7 +2,7 @@
 //! while a look-up fails.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::net::lookup_host;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use crate::model::{Assignment, Cluster, Discovery, Endpoint, Known};
+use crate::model::{Assignment, Cluster, Discovery, DnsFamily, Endpoint, Known};
 
 /// The look-ups under way, one task a cluster.
 pub struct DnsClusters {
@@ -62,7 +62,7 @@ async fn look_up_forever(cluster: Arc<Cluster>, report: mpsc::Sender<Found>) {
     let Discovery::Dns { hosts, refresh, logical } = &cluster.discovery else { return };
     let mut answered = false;
     loop {
-        let (addresses, complete) = look_up(hosts).await;
+        let (addresses, complete) = look_up(hosts, cluster.dns_family).await;
         if complete || !answered {
             answered = true;
             let endpoints = addresses.into_iter().take(if *logical { 1 } else { usize::MAX }).map(endpoint).collect();
@@ -75,12 +75,14 @@ async fn look_up_forever(cluster: Arc<Cluster>, report: mpsc::Sender<Found>) {
 }
 
 /// All addresses, and whether every name was answered.
-async fn look_up(hosts: &[(Arc<str>, u16)]) -> (Vec<SocketAddr>, bool) {
+async fn look_up(hosts: &[(Arc<str>, u16)], family: DnsFamily) -> (Vec<SocketAddr>, bool) {
     let mut addresses = Vec::new();
     let mut complete = true;
     for (host, port) in hosts {
         match lookup_host((host.as_ref(), *port)).await {
-            Ok(found) => addresses.extend(found),
+            Ok(found) => {
+                addresses.extend(family.choose(found.collect()).into_iter().filter(|found| may_be_outside(host, found)))
+            }
             Err(error) => {
                 complete = false;
                 tracing::warn!(%host, %error, "cannot resolve the name of an upstream; keeping the last answer");
@@ -88,6 +90,18 @@ async fn look_up(hosts: &[(Arc<str>, u16)]) -> (Vec<SocketAddr>, bool) {
         }
     }
     (addresses, complete)
+}
+
+/// A name of the world may not lead to this very pod or to its node's metadata: the administration port is there.
+fn may_be_outside(host: &str, address: &SocketAddr) -> bool {
+    let inside = match address.ip() {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local() || ip.is_unspecified(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unspecified(),
+    };
+    if inside {
+        tracing::warn!(host, %address, "the name of an upstream stands for an address of this pod or node; left out");
+    }
+    !inside
 }
 
 fn endpoint(address: SocketAddr) -> Arc<Endpoint> {

@@ -122,6 +122,18 @@ impl RequestBody {
         if again { Self::Replay(Replay::new(metered)) } else { Self::Once(metered) }
     }
 
+    /// Whether all of it has arrived and is kept: it can be sent once more without waiting.
+    pub fn is_whole(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Once(_) => false,
+            Self::Replay(replay) => {
+                let kept = replay.shared.borrow();
+                (kept.ended || kept.source.is_end_stream()) && !kept.overflowed
+            }
+        }
+    }
+
     /// The same body for another try; `None` when it can no longer be had whole.
     pub fn again(&self) -> Option<Self> {
         match self {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::header::HOST;
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method};
 
 use super::cors::Cors;
 use super::direct_response::DirectResponse;
@@ -85,6 +85,14 @@ pub struct Route {
 }
 
 impl Route {
+    /// Where copies of this request go: each mirror draws for itself.
+    pub fn mirrors(&self, mut random: impl FnMut() -> u64) -> impl Iterator<Item = &Mirror> {
+        self.policies.iter().filter_map(move |policy| match policy {
+            Policy::Mirror(mirror) if mirror.chosen(random()) => Some(mirror),
+            _ => None,
+        })
+    }
+
     /// Whether it has a fault of its own, which replaces the connection manager's.
     pub fn has_fault(&self) -> bool {
         self.policies.iter().any(|policy| matches!(policy, Policy::Fault(_)))
@@ -130,8 +138,6 @@ pub struct Forward {
     pub retry: Option<RetryPolicy>,
     /// `Upgrade: websocket` is let through; `None`: as the connection manager says.
     pub websocket: Option<bool>,
-    /// The answer when a chosen cluster does not exist: 503 unless the route says otherwise.
-    pub no_cluster_status: StatusCode,
     /// Tell the upstream in `x-envoy-attempt-count` which try this is, from 1.
     pub attempt_count_in_request: bool,
     /// Tell the downstream in `x-envoy-attempt-count` how many tries were made.

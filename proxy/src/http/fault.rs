@@ -1,6 +1,5 @@
 //! Delays and aborts on purpose: `HTTPFault`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -18,10 +17,6 @@ pub struct Fault {
     pub abort: Option<(Abort, Fraction)>,
     /// Only requests with all of these.
     pub headers: Vec<HeaderMatch>,
-    /// Only requests on their way to this cluster.
-    pub upstream_cluster: Option<Arc<str>>,
-    /// Most faults in effect at once; `None`: no limit. Whoever runs the fault counts.
-    pub max_active: Option<u32>,
 }
 
 /// What an abort answers.

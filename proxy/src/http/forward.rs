@@ -14,6 +14,7 @@ use super::body::RequestBody;
 use super::decide::{Forward, RequestView};
 use super::exchange::{Answered, Exchange};
 use super::grpc;
+use super::mirror::{Copies, Mirror};
 use super::reply::{NOT_PROCESSED, Reply};
 use super::response_body::Held;
 use super::retry::{Outcome, RetryPolicy};
@@ -27,6 +28,18 @@ use crate::worker::{Connection, Worker};
 const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
 const SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
 const EXPECTED_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
+
+/// A request on its way out.
+pub struct Outgoing<'a> {
+    /// Its head, edited.
+    pub parts: Parts,
+    /// Its body.
+    pub body: Incoming,
+    /// It asks to switch protocols, and may.
+    pub upgrade: bool,
+    /// Where copies of it go.
+    pub mirrors: Vec<&'a Mirror>,
+}
 
 /// A response of an upstream and what it occupies.
 pub struct Forwarded {
@@ -69,10 +82,9 @@ pub async fn forward(
     connection: &Rc<Connection>,
     exchange: &mut Exchange,
     forward: &Forward,
-    mut parts: Parts,
-    body: Incoming,
-    upgrade: bool,
+    outgoing: Outgoing<'_>,
 ) -> Result<Forwarded, Reply> {
+    let Outgoing { mut parts, body, upgrade, mirrors } = outgoing;
     let target = forward.targets.pick(fastrand::u64(..));
     exchange.cluster = Some(target.cluster.clone());
     let upstream = worker
@@ -86,18 +98,23 @@ pub async fn forward(
 
     let switching = upgrade.then(|| parts.extensions.remove::<hyper::upgrade::OnUpgrade>()).flatten();
     let retry = forward.retry.as_ref().filter(|policy| !upgrade && policy.covers(&RequestView::of(&parts)));
-    let body = RequestBody::new(body, &exchange.meter, connection.settings.stream_idle_timeout, retry.is_some());
+    let keep = retry.is_some() || !mirrors.is_empty();
+    let body = RequestBody::new(body, &exchange.meter, connection.settings.stream_idle_timeout, keep);
+    let copies = Copies::of(worker, connection, mirrors, &parts, &body);
     let meter = exchange.meter.clone();
     let tries = Tries { worker, connection, exchange, forward, target, upstream, retry, tried: Vec::new(), retries: 0 };
 
     let Some(timeout) = timeout else {
-        return finish(tries.run(parts, body).await?, None, switching);
+        let won = tries.run(parts, body).await;
+        copies.send();
+        return finish(won?, None, switching);
     };
     // As with Envoy the clock starts when the whole request has arrived.
     let deadline = async { tokio::time::sleep_until(meter.end().await + timeout).await };
     tokio::select! {
         biased;
         answered = tries.run(parts, body) => {
+            copies.send();
             let from = meter.ended_at().unwrap_or_else(tokio::time::Instant::now);
             finish(answered?, Some(Box::pin(tokio::time::sleep_until(from + timeout))), switching)
         }
@@ -272,7 +289,7 @@ fn not_processed(answer: &Answer) -> bool {
 }
 
 /// The head as the chosen version wants it.
-fn towards(version: pool::Version, mut parts: Parts, body: RequestBody) -> Request<RequestBody> {
+pub(super) fn towards(version: pool::Version, mut parts: Parts, body: RequestBody) -> Request<RequestBody> {
     match version {
         pool::Version::Http1 => parts.version = Version::HTTP_11,
         pool::Version::Http2 => {

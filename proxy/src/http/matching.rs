@@ -168,7 +168,7 @@ impl RouteMatch {
 
 impl Pattern {
     /// Largest compiled size in bytes: what one regular expression of a control plane may cost a sidecar.
-    const SIZE_LIMIT: usize = 256 << 10;
+    const SIZE_LIMIT: usize = 512 << 10;
     /// Longest source in bytes.
     const SOURCE_LIMIT: usize = 4096;
 

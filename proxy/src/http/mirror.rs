@@ -1,9 +1,22 @@
 //! Copies of requests to another cluster: `RequestMirrorPolicy`.
+//!
+//! A copy is sent when the request's own answer has come, from what was kept of its body; nobody waits for its answer.
 
+use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
+use http::header::HOST;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+use http_body_util::BodyExt;
+
+use super::body::RequestBody;
+use super::forward::towards;
 use super::fraction::Fraction;
 use super::normalise::without_port;
+use crate::upstream::pool;
+use crate::worker::{Connection, Worker};
 
 /// Where copies go, and of how many requests.
 #[derive(Debug, Clone)]
@@ -30,6 +43,95 @@ impl Mirror {
         let host = without_port(authority);
         format!("{host}-shadow{}", authority.get(host.len()..).unwrap_or_default())
     }
+}
+
+/// The copies of one request, ready to go.
+pub struct Copies<'a> {
+    worker: &'a Rc<Worker>,
+    destination: SocketAddr,
+    copies: Vec<Copy<'a>>,
+}
+
+struct Copy<'a> {
+    mirror: &'a Mirror,
+    head: Head,
+    body: Option<RequestBody>,
+}
+
+/// A head without what belongs to the connection that it came on.
+#[derive(Clone)]
+struct Head {
+    method: Method,
+    uri: Uri,
+    version: Version,
+    headers: HeaderMap,
+}
+
+impl<'a> Copies<'a> {
+    /// Copies of a request, as it goes out.
+    pub fn of(
+        worker: &'a Rc<Worker>,
+        connection: &Connection,
+        mirrors: Vec<&'a Mirror>,
+        parts: &Parts,
+        body: &RequestBody,
+    ) -> Self {
+        let copy = |mirror: &'a Mirror| Copy { mirror, head: Head::of(parts, mirror), body: body.again() };
+        Self { worker, destination: connection.original_dst, copies: mirrors.into_iter().map(copy).collect() }
+    }
+
+    /// Sends them in the background.
+    pub fn send(self) {
+        for Copy { mirror, head, body } in self.copies {
+            let mirrored = &self.worker.handover.stats.mirrored;
+            match body.filter(RequestBody::is_whole) {
+                None => mirrored.with(&["too_large"]).inc(),
+                Some(body) => {
+                    let (worker, cluster, destination) =
+                        (self.worker.clone(), mirror.cluster.clone(), self.destination);
+                    tokio::task::spawn_local(async move {
+                        let sent = send(&worker, &cluster, destination, head, body).await;
+                        let outcome = if sent.is_some() { "answered" } else { "failed" };
+                        worker.handover.stats.mirrored.with(&[outcome]).inc();
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl Head {
+    fn of(parts: &Parts, mirror: &Mirror) -> Self {
+        let mut headers = parts.headers.clone();
+        let authority = headers.get(HOST).and_then(|host| host.to_str().ok()).map(|host| mirror.authority(host));
+        if let Some(Ok(authority)) = authority.map(HeaderValue::try_from) {
+            headers.insert(HOST, authority);
+        }
+        Self { method: parts.method.clone(), uri: parts.uri.clone(), version: parts.version, headers }
+    }
+}
+
+/// `None`: it did not get through.
+async fn send(
+    worker: &Worker,
+    cluster: &Arc<str>,
+    destination: SocketAddr,
+    head: Head,
+    body: RequestBody,
+) -> Option<()> {
+    let upstream = worker.clusters.get(&worker.handover.tables.load(), cluster).ok()?;
+    let host = upstream.pick(destination, &[]).ok()?;
+    let _busy = host.busy();
+    let (mut parts, ()) = http::Request::new(()).into_parts();
+    parts.method = head.method;
+    parts.uri = head.uri;
+    parts.headers = head.headers;
+    let version = pool::Version::of(upstream.cluster.http.version, head.version);
+    let request = towards(version, parts, body);
+    let answer = pool::send(&worker.handover, &upstream, &host, version, request).await.ok()?;
+    answer.response.into_body().collect().await.ok()?;
+    answer.lease.give_back();
+    Some(())
 }
 
 #[cfg(test)]

@@ -119,7 +119,9 @@ pub async fn serve(
             own(&worker, &connection, exchange, Some(&route), direct.response())
         }
         Action::Forward(forward) => {
-            match forward::forward(&worker, &connection, &mut exchange, forward, parts, body, upgrade).await {
+            let mirrors = route.mirrors(|| fastrand::u64(..)).collect();
+            let outgoing = forward::Outgoing { parts, body, upgrade, mirrors };
+            match forward::forward(&worker, &connection, &mut exchange, forward, outgoing).await {
                 Ok(forwarded) => finish_forwarded(&worker, &connection, exchange, &route, forwarded),
                 Err(reply) => answer(&worker, &connection, exchange, Some(&route), reply),
             }

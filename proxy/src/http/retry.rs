@@ -125,14 +125,10 @@ pub struct RetryPolicy {
     pub attempts: u32,
     /// Limit of each try; `None`: the route's.
     pub per_try_timeout: Option<Duration>,
-    /// Limit of each try without a byte of the response; `None`: none.
-    pub per_try_idle_timeout: Option<Duration>,
     /// Waits between tries.
     pub back_off: BackOff,
     /// Prefer endpoints that have not been tried.
     pub avoid_previous_hosts: bool,
-    /// How often an endpoint is chosen anew to find one that has not been tried.
-    pub host_selection_attempts: u32,
 }
 
 /// How a try ended, as far as nothing of a response has gone downstream.

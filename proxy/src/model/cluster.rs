@@ -69,6 +69,22 @@ pub enum DnsFamily {
     All,
 }
 
+impl DnsFamily {
+    /// The addresses of one name that count.
+    pub fn choose(self, addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+        let (v4, v6): (Vec<_>, Vec<_>) = addresses.iter().copied().partition(SocketAddr::is_ipv4);
+        match self {
+            Self::V4 => v4,
+            Self::V6 => v6,
+            Self::V4Preferred if v4.is_empty() => v6,
+            Self::V4Preferred => v4,
+            Self::V6Preferred if v6.is_empty() => v4,
+            Self::V6Preferred => v6,
+            Self::All => addresses,
+        }
+    }
+}
+
 /// `lb_policy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LbPolicy {
@@ -168,5 +184,32 @@ impl Cluster {
             && self.transport == other.transport
             && self.http == other.http
             && self.bind == other.bind
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Envoy, `Cluster.DnsLookupFamily`.
+    #[test]
+    fn addresses_that_count() {
+        let addresses =
+            |texts: &[&str]| -> Vec<SocketAddr> { texts.iter().map(|text| text.parse().unwrap()).collect() };
+        let both = || addresses(&["10.0.0.1:80", "[::1]:80"]);
+        let (v4, v6) = (|| addresses(&["10.0.0.1:80"]), || addresses(&["[::1]:80"]));
+        let rows = [
+            (DnsFamily::V4, v4(), vec![]),
+            (DnsFamily::V6, v6(), v6()),
+            (DnsFamily::V4Preferred, v4(), v6()),
+            (DnsFamily::V6Preferred, v6(), v6()),
+            (DnsFamily::All, both(), v6()),
+        ];
+        for (family, of_both, of_v6) in rows {
+            assert_eq!(family.choose(both()), of_both, "{family:?}");
+            assert_eq!(family.choose(v6()), of_v6, "{family:?}");
+        }
+        assert_eq!(DnsFamily::V6Preferred.choose(v4()), v4());
     }
 }

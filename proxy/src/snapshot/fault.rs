@@ -16,6 +16,8 @@ const MAX_GRPC_STATUS: u32 = 16;
 /// Compiles a fault. Names of runtime values have no effect: this proxy has no such runtime.
 pub(super) fn compile(fault: &HttpFault) -> Result<Fault, Reason> {
     none_set(&[
+        ("upstream_cluster", !fault.upstream_cluster.is_empty()),
+        ("max_active_faults", fault.max_active_faults.is_some()),
         ("downstream_nodes", !fault.downstream_nodes.is_empty()),
         ("response_rate_limit", fault.response_rate_limit.is_some()),
     ])?;
@@ -23,8 +25,6 @@ pub(super) fn compile(fault: &HttpFault) -> Result<Fault, Reason> {
         delay: fault.delay.as_ref().map(delay).transpose().under("delay")?,
         abort: fault.abort.as_ref().map(abort).transpose().under("abort")?,
         headers: matchers::headers("headers", &fault.headers)?,
-        upstream_cluster: (!fault.upstream_cluster.is_empty()).then(|| fault.upstream_cluster.as_str().into()),
-        max_active: fault.max_active_faults.as_ref().map(|most| most.value),
     })
 }
 

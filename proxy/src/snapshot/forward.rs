@@ -1,6 +1,5 @@
 //! `RouteAction`: where requests of a route go.
 
-use http::StatusCode;
 use xds::route::route_action::{ClusterNotFoundResponseCode, ClusterSpecifier, InternalRedirectAction, UpgradeConfig};
 use xds::route::{HedgePolicy, RouteAction};
 
@@ -44,7 +43,6 @@ pub(super) fn compile(
         timeout: timeout::compile(action)?,
         retry,
         websocket: websocket(&action.upgrade_configs)?,
-        no_cluster_status: no_cluster_status(action.cluster_not_found_response_code)?,
         attempt_count_in_request: host.attempt_count_in_request,
         attempt_count_in_response: host.attempt_count_in_response,
     };
@@ -53,7 +51,10 @@ pub(super) fn compile(
 
 #[allow(deprecated)]
 fn refuse_unknown(action: &RouteAction) -> Result<(), Reason> {
+    let not_found = action.cluster_not_found_response_code != ClusterNotFoundResponseCode::ServiceUnavailable as i32;
     none_set(&[
+        // A cluster that does not exist is answered 503, which is what routes say that say nothing.
+        ("cluster_not_found_response_code", not_found),
         ("metadata_match", metadata::has_subset(action.metadata_match.as_ref())),
         ("retry_policy_typed_config", action.retry_policy_typed_config.is_some()),
         ("internal_redirect_policy", action.internal_redirect_policy.is_some()),
@@ -107,13 +108,4 @@ fn websocket(upgrades: &[UpgradeConfig]) -> Result<Option<bool>, Reason> {
         }
     }
     Ok(websocket)
-}
-
-fn no_cluster_status(code: i32) -> Result<StatusCode, Reason> {
-    Ok(match ClusterNotFoundResponseCode::try_from(code) {
-        Ok(ClusterNotFoundResponseCode::ServiceUnavailable) => StatusCode::SERVICE_UNAVAILABLE,
-        Ok(ClusterNotFoundResponseCode::NotFound) => StatusCode::NOT_FOUND,
-        Ok(ClusterNotFoundResponseCode::InternalServerError) => StatusCode::INTERNAL_SERVER_ERROR,
-        Err(_) => return Err(Reason::at("cluster_not_found_response_code", format!("{code} is none of those known"))),
-    })
 }

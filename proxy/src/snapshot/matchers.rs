@@ -14,8 +14,8 @@ use crate::http::matching::{
 };
 use crate::http::rewrite::Replacement;
 
-/// Most regular expressions of a resource: a few bytes of one can cost a quarter of a megabyte when it is compiled.
-const MAX_EXPRESSIONS: usize = 1000;
+/// Most regular expressions of a resource: a few bytes of one can cost half a megabyte when they are compiled.
+const MAX_EXPRESSIONS: usize = 500;
 
 thread_local! {
     /// How many the resource at hand has. Expressions hide in every corner of a resource, and a resource is compiled by one

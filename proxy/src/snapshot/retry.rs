@@ -10,9 +10,10 @@ use super::reason::{Reason, Under, none_set, type_name};
 use super::{each, matchers};
 use crate::http::retry::{BackOff, RetryOn, RetryPolicy};
 
-/// Compiles a policy; `None` if it names no condition, for then nothing is ever tried again.
+/// Compiles a policy. How often another host is drawn does not matter here: one that was not tried is found at once. `None` if it names no condition, for then nothing is ever tried again.
 pub(super) fn compile(policy: &Policy) -> Result<Option<RetryPolicy>, Reason> {
     none_set(&[
+        ("per_try_idle_timeout", policy.per_try_idle_timeout.is_some()),
         ("retry_priority", policy.retry_priority.is_some()),
         ("retry_options_predicates", !policy.retry_options_predicates.is_empty()),
         ("rate_limited_retry_back_off", policy.rate_limited_retry_back_off.is_some()),
@@ -28,10 +29,8 @@ pub(super) fn compile(policy: &Policy) -> Result<Option<RetryPolicy>, Reason> {
         request_headers: matchers::headers("retriable_request_headers", &policy.retriable_request_headers)?,
         attempts: number(policy.num_retries.as_ref(), 1),
         per_try_timeout: limit("per_try_timeout", policy.per_try_timeout.as_ref(), None)?,
-        per_try_idle_timeout: limit("per_try_idle_timeout", policy.per_try_idle_timeout.as_ref(), None)?,
         back_off: policy.retry_back_off.as_ref().map(back_off).transpose().under("retry_back_off")?.unwrap_or_default(),
         avoid_previous_hosts: !policy.retry_host_predicate.is_empty(),
-        host_selection_attempts: u32::try_from(policy.host_selection_retry_max_attempts.max(1)).unwrap_or(u32::MAX),
     };
     Ok((!on.is_empty() && compiled.attempts > 0).then_some(compiled))
 }

@@ -144,7 +144,8 @@ fn route(config: &XdsRoute, host: &Host<'_>) -> Result<Route, Reason> {
 fn policies(config: &XdsRoute, host: &Host<'_>, levels: &[&Edits]) -> Result<Vec<Policy>, Reason> {
     let filters = filters(config, host)?;
     let mut policies = Vec::new();
-    policies.extend(filters.fault.flatten().map(Policy::Fault));
+    // One that is off stands in the way of the connection manager's own.
+    policies.extend(filters.fault.map(|fault| Policy::Fault(fault.unwrap_or_default())));
     policies.extend(filters.cors.flatten().map(Policy::Cors));
     let mut order = levels.to_vec();
     if host.context.specific_wins {

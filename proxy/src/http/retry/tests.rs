@@ -13,10 +13,8 @@ fn policy(on: &str) -> RetryPolicy {
         request_headers: Vec::new(),
         attempts: 2,
         per_try_timeout: None,
-        per_try_idle_timeout: None,
         back_off: BackOff::default(),
         avoid_previous_hosts: false,
-        host_selection_attempts: 1,
     }
 }
 

@@ -130,7 +130,6 @@ fn all_clusters_are_told() {
         timeout: Timeout::default(),
         retry: None,
         websocket: None,
-        no_cluster_status: StatusCode::SERVICE_UNAVAILABLE,
         attempt_count_in_request: false,
         attempt_count_in_response: false,
     };
