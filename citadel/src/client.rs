@@ -2,20 +2,17 @@
 //! touching a connection. Keys are made here, one for each certificate, and stay in memory.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use crate::backoff::Backoff;
 use crate::metrics::IdentityMetrics;
+use crate::renewal::{SHORTEST_WAIT, sleep_until_due};
 use crate::request::{self, RequestError};
 use crate::spiffe::SpiffeId;
 use crate::tls::Roots;
 
 pub use crate::identity::{Identity, IdentityError};
 
-/// The clock may be set, or the machine may sleep: the wall clock is looked at this often.
-const LOOK_AT_CLOCK: Duration = Duration::from_secs(30);
-/// Lives get shorter as the root nears its end; asking must not turn into a busy loop then.
-const SHORTEST_WAIT: Duration = Duration::from_millis(500);
 /// Without a usable certificate no traffic flows, so the CA is asked at least this often.
 const LONGEST_WAIT_WITHOUT: Duration = Duration::from_secs(8);
 
@@ -50,10 +47,9 @@ pub async fn run(options: ClientOptions, identity: Identity, metrics: &record::M
                 backoff.reset();
                 metrics.renewed(credentials.not_after());
                 let life = credentials.remaining(SystemTime::now());
-                let not_after = credentials.not_after();
                 tracing::info!(id = %credentials.id(), ?life, "got a certificate");
                 identity.replace(credentials);
-                sleep_until_due(life, not_after).await;
+                sleep_until_due(life).await;
             }
             Err(error) => {
                 metrics.failed();
@@ -61,19 +57,6 @@ pub async fn run(options: ClientOptions, identity: Identity, metrics: &record::M
                 report(&options, &identity, &error, wait);
                 tokio::time::sleep(wait).await;
             }
-        }
-    }
-}
-
-/// Half of the life that was left when the certificate came, +- 1 %; its start is back-dated and says nothing.
-async fn sleep_until_due(life: Duration, not_after: SystemTime) {
-    let wait = life.mul_f64(0.49 + 0.02 * fastrand::f64()).max(SHORTEST_WAIT);
-    let due = Instant::now() + wait;
-    loop {
-        let left = due.saturating_duration_since(Instant::now());
-        tokio::time::sleep(left.min(LOOK_AT_CLOCK)).await;
-        if left <= LOOK_AT_CLOCK || not_after <= SystemTime::now() {
-            return;
         }
     }
 }

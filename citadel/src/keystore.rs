@@ -1,12 +1,14 @@
 //! The state directory: where the control plane's private keys live. Files are written whole or not at all,
-//! readable by their owner only, and a key that others could have read is not used.
+//! readable by their owner only, and a key that others could have read or put there is not used.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-const STICKY: u32 = 0o1000;
+const ROOT: u32 = 0;
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+const OPEN_TO_OTHERS: u32 = 0o077;
 
 /// What is wrong with the state directory or a file in it, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +34,19 @@ pub enum StateError {
         /// Its permission bits.
         mode: u32,
     },
+    /// The directory's owner may put a key of their own there.
+    #[error(
+        "{} belongs to uid {owner}, but this process runs as uid {uid}: its owner could replace the keys in it; run as uid {owner}, or name a directory of your own, or, if nobody else has used it, run `chown -R {uid} {}`",
+        path.display(), path.display()
+    )]
+    DirectoryNotOurs {
+        /// The directory.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// This process's effective user.
+        uid: u32,
+    },
     /// Others may read the key.
     #[error(
         "{} has mode {mode:04o}: others may have read this private key, so it is not used; if nobody has, run `chmod 600 {}`, else remove it and start anew",
@@ -42,6 +57,19 @@ pub enum StateError {
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
+    },
+    /// Somebody else made the key, or may read it.
+    #[error(
+        "{} belongs to uid {owner}, but this process runs as uid {uid}: its owner knows this private key, so it is not used; run as uid {owner}, or, if that was you, run `chown {uid} {}`, else remove it and start anew",
+        path.display(), path.display()
+    )]
+    KeyNotOurs {
+        /// The key file.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// This process's effective user.
+        uid: u32,
     },
     /// The contents are not what they should be.
     #[error("{} cannot be used: {reason}", path.display())]
@@ -63,11 +91,8 @@ impl StateDir {
     /// Makes the directory (mode 0700) if there is none, and waits for its lock.
     pub(crate) fn open(path: &Path) -> Result<Self, StateError> {
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| failed("create", path, e))?;
-        let mode = fs::metadata(path).map_err(|e| failed("read", path, e))?.mode();
-        if mode & 0o022 != 0 && mode & STICKY == 0 {
-            let mode = mode & 0o7777;
-            return Err(StateError::DirectoryOpen { path: path.to_owned(), mode });
-        }
+        let found = fs::metadata(path).map_err(|e| failed("read", path, e))?;
+        check_directory(path, &found, effective_uid())?;
         let lock_path = path.join(".lock");
         let lock = OpenOptions::new()
             .write(true)
@@ -89,15 +114,11 @@ impl StateDir {
         self.read_checked(name, |_, _| Ok(()))
     }
 
-    /// A private key's text, `None` if there is no such file; refused when others could read it.
+    /// A private key's text, `None` if there is no such file; refused when others could read or have made it.
     pub(crate) fn read_private(&self, name: &str) -> Result<Option<String>, StateError> {
         self.read_checked(name, |path, file| {
-            let mode = file.metadata().map_err(|e| failed("read", path, e))?.permissions().mode();
-            if mode & 0o077 != 0 {
-                let mode = mode & 0o7777;
-                return Err(StateError::KeyOpen { path: path.to_owned(), mode });
-            }
-            Ok(())
+            let found = file.metadata().map_err(|e| failed("read", path, e))?;
+            check_key(path, &found, effective_uid())
         })
     }
 
@@ -135,6 +156,34 @@ impl StateDir {
     }
 }
 
+/// Owners and this user alike are as the process's user namespace shows them.
+fn effective_uid() -> u32 {
+    nix::unistd::geteuid().as_raw()
+}
+
+/// The sticky bit does not help: others could still put a file there before we do.
+fn check_directory(path: &Path, found: &Metadata, uid: u32) -> Result<(), StateError> {
+    let (owner, mode) = (found.uid(), found.mode() & 0o7777);
+    if owner != uid && owner != ROOT {
+        return Err(StateError::DirectoryNotOurs { path: path.to_owned(), owner, uid });
+    }
+    if mode & WRITABLE_BY_OTHERS != 0 {
+        return Err(StateError::DirectoryOpen { path: path.to_owned(), mode });
+    }
+    Ok(())
+}
+
+fn check_key(path: &Path, found: &Metadata, uid: u32) -> Result<(), StateError> {
+    let (owner, mode) = (found.uid(), found.mode() & 0o7777);
+    if owner != uid {
+        return Err(StateError::KeyNotOurs { path: path.to_owned(), owner, uid });
+    }
+    if mode & OPEN_TO_OTHERS != 0 {
+        return Err(StateError::KeyOpen { path: path.to_owned(), mode });
+    }
+    Ok(())
+}
+
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(text.as_bytes())?;
@@ -143,4 +192,47 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
 
 fn failed(action: &'static str, path: &Path, source: io::Error) -> StateError {
     StateError::Io { action, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    /// Ours, as another user sees it: their uid is not the owner's.
+    #[test]
+    fn what_another_user_owns_is_refused_with_a_remedy() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key.pem");
+        write_new(&path, "key").unwrap();
+        let (found, uid) = (fs::metadata(&path).unwrap(), effective_uid());
+        check_key(&path, &found, uid).unwrap();
+        let error = check_key(&path, &found, uid + 1).unwrap_err().to_string();
+        assert!(error.contains(&format!("belongs to uid {uid}")), "{error}");
+        assert!(error.contains(&format!("chown {} {}", uid + 1, path.display())), "{error}");
+
+        let found = fs::metadata(dir.path()).unwrap();
+        check_directory(dir.path(), &found, uid).unwrap();
+        let refused = check_directory(dir.path(), &found, uid + 1);
+        assert_eq!(refused.is_err(), uid != ROOT, "root's directory is good for everybody: {refused:?}");
+    }
+
+    /// Only root can give files away, so this says nothing when others run it.
+    #[test]
+    fn a_directory_or_key_that_was_given_away_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        let state = StateDir::open(&path).unwrap();
+        state.write("key.pem", "key").unwrap();
+        let stranger = effective_uid() + 1;
+        if std::os::unix::fs::chown(state.file("key.pem"), Some(stranger), None).is_err() {
+            return;
+        }
+        assert!(matches!(state.read_private("key.pem"), Err(StateError::KeyNotOurs { .. })));
+        drop(state);
+        std::os::unix::fs::chown(&path, Some(stranger), None).unwrap();
+        let error = StateDir::open(&path).err().unwrap().to_string();
+        assert!(error.contains("a directory of your own"), "{error}");
+    }
 }

@@ -19,6 +19,7 @@ mod identity;
 mod keystore;
 mod metrics;
 mod peer;
+mod renewal;
 mod request;
 
 pub use credentials::{Credentials, CredentialsError};

@@ -74,6 +74,7 @@ impl IdentityMetrics {
     }
 }
 
+#[derive(Debug)]
 pub(crate) struct ListenerMetrics {
     handshakes_failed: CounterVec,
 }
@@ -83,7 +84,7 @@ impl ListenerMetrics {
         Self {
             handshakes_failed: metrics.counter_vec(
                 "meltemi_control_plane_handshake_failures_total",
-                "Connections to the control plane that did not get through TLS, by reason",
+                "Connections to the control plane that were closed before they could carry a request, by reason",
                 &["reason"],
             ),
         }

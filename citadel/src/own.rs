@@ -6,10 +6,8 @@ use std::time::{Duration, SystemTime};
 use crate::backoff::Backoff;
 use crate::ca::{CaError, CertificateAuthority};
 use crate::identity::Identity;
+use crate::renewal::{SHORTEST_WAIT, sleep_until_due};
 use crate::spiffe::SpiffeId;
-
-/// Lives get shorter as the root nears its end; signing must not turn into a busy loop then.
-const SHORTEST_WAIT: Duration = Duration::from_millis(500);
 
 /// Whose certificate, with which DNS names, for how long.
 #[derive(Debug, Clone)]
@@ -34,19 +32,14 @@ pub fn server_identity(
 
 async fn renew(ca: Arc<CertificateAuthority>, names: ServerNames, identity: Identity) {
     let mut backoff = Backoff::new();
-    let mut wait = half_life(&identity);
     loop {
-        tokio::time::sleep(wait).await;
-        wait = match sign(&ca, &names, &identity) {
-            Ok(()) => {
-                backoff.reset();
-                half_life(&identity)
-            }
-            Err(error) => {
-                tracing::error!(id = %names.id, "cannot renew the control plane's own certificate: {error}");
-                backoff.wait(half_life(&identity))
-            }
-        };
+        sleep_until_due(life(&identity)).await;
+        while let Err(error) = sign(&ca, &names, &identity) {
+            let wait = backoff.wait((life(&identity) / 2).max(SHORTEST_WAIT));
+            tracing::error!(id = %names.id, retry_in = ?wait, "cannot renew the control plane's own certificate: {error}");
+            tokio::time::sleep(wait).await;
+        }
+        backoff.reset();
     }
 }
 
@@ -56,8 +49,6 @@ fn sign(ca: &CertificateAuthority, names: &ServerNames, identity: &Identity) -> 
     Ok(())
 }
 
-fn half_life(identity: &Identity) -> Duration {
-    let now = SystemTime::now();
-    let life = identity.current().map(|c| c.remaining(now)).unwrap_or_default();
-    (life / 2).max(SHORTEST_WAIT)
+fn life(identity: &Identity) -> Duration {
+    identity.current().map(|c| c.remaining(SystemTime::now())).unwrap_or_default()
 }

@@ -78,9 +78,12 @@ fn a_key_that_others_could_read_is_refused_with_a_remedy() {
 #[test]
 fn a_directory_that_others_can_write_is_refused_with_a_remedy() {
     let mesh = Mesh::new();
-    mesh::set_mode(&mesh.state(), 0o770);
-    let error = load(&mesh).unwrap_err();
-    assert!(error.contains("chmod 700"), "{error}");
+    let sticky = 0o1777;
+    for mode in [0o770, 0o777, sticky] {
+        mesh::set_mode(&mesh.state(), mode);
+        let error = load(&mesh).unwrap_err();
+        assert!(error.contains(&format!("{mode:04o}")) && error.contains("chmod 700"), "{error}");
+    }
 }
 
 #[test]

@@ -20,6 +20,9 @@ pub struct Object {
     pub kind: Kind,
     /// What it says; None when it says nothing that can be used.
     pub content: Option<Content>,
+    /// What holds in its place when it says nothing that can be used and no earlier version does: a policy that
+    /// should protect must not be gone because it is wrong.
+    pub stand_in: Option<Content>,
     /// What is wrong with it by itself.
     pub problems: Vec<Problem>,
     /// Where its fields stand, from the start of its document.

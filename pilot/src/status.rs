@@ -173,8 +173,7 @@ impl fmt::Display for ObjectStatus {
             write!(f, "\n  {finding}")?;
         }
         for resource in &self.refused {
-            let (kind, name) = (resource.kind.short_name(), &resource.name);
-            write!(f, "\n  {} refuses {kind} {name}: {}", resource.client, resource.error)?;
+            write!(f, "\n  {resource}")?;
         }
         Ok(())
     }

@@ -156,13 +156,18 @@ async fn supervise(
         let (xds, events) = xds::client::start(xds::client::ClientOptions::new(options.node.clone(), channel));
         Control::new(handover.clone(), xds, phase, dump_queue).run(events, demands).await;
     };
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        // While it drains the proxy still renews its certificate and follows its configuration.
+        drain(handover, &stopping).await;
+    };
     tokio::select! {
-        () = renewing => {}
-        () = configuring => {}
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        () = async { tokio::join!(renewing, configuring); } => {}
+        () = stop => {}
     }
-    drain(handover, &stopping).await;
     if let Err(error) = exporter.shutdown(Duration::from_secs(2)).await {
         tracing::warn!(%error, "the last metrics report was lost");
     }

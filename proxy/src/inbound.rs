@@ -93,8 +93,8 @@ async fn admit(worker: &Rc<Worker>, mut io: Io, remote: SocketAddr, destination:
 /// Returns when a newer configuration would no longer take the connection.
 async fn chain_gone(worker: &Worker, destination: SocketAddr, chain: &FilterChain) {
     chain.retired.wait().await;
-    if would_admit(worker, destination, chain) {
-        std::future::pending().await
+    while would_admit(worker, destination, chain) {
+        tokio::time::sleep(server::LOOK_AGAIN).await;
     }
 }
 

@@ -78,6 +78,12 @@ async fn race(
 ) -> Result<Inspected, Refusal> {
     let NetworkFilter::Tcp(tcp) = &chain.filter else { return Err(Refusal::Silent) };
     let mut opened = tcp::open(worker, tcp, destination).await?;
+    let nobody_speaks = async {
+        match tcp.idle_timeout {
+            Some(idle) => tokio::time::sleep(idle).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         biased;
         sniffed = sniff(io, None) => match sniffed.map_err(|error| Refusal::Io(error.to_string()))? {
@@ -91,10 +97,12 @@ async fn race(
             Sniffed::Silent | Sniffed::Closed => Err(Refusal::Closed),
         },
         read = opened.io.read_ahead() => {
-            read.map_err(|error| Refusal::Io(error.to_string()))?;
-            learn(worker, destination);
+            if read.map_err(|error| Refusal::Io(error.to_string()))? > 0 {
+                learn(worker, destination);
+            }
             Ok(Inspected { chain, hello: ClientHello::default(), opened: Some(opened), protocol: None })
         }
+        () = nobody_speaks => Err(Refusal::Silent),
     }
 }
 

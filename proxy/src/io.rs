@@ -9,6 +9,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
+/// Room for a ClientHello with a post-quantum key share, or a head.
+const READ_AHEAD: usize = 2048;
+
 /// A connection as the proxy handles it, downstream or upstream.
 pub type Io = Prefixed<Transport>;
 
@@ -46,6 +49,7 @@ impl<S> Prefixed<S> {
 impl<S: AsyncRead + Unpin> Prefixed<S> {
     /// Reads some more ahead. Returns how many bytes came; 0 at the end of the stream.
     pub async fn read_ahead(&mut self) -> io::Result<usize> {
+        self.ahead.reserve(READ_AHEAD);
         self.inner.read_buf(&mut self.ahead).await
     }
 }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use record::Security;
 use tokio::net::TcpStream;
@@ -14,11 +15,17 @@ use crate::handover::Demand;
 use crate::http::server;
 use crate::inspect::{Inspected, inspect};
 use crate::io::Io;
-use crate::model::{HttpSettings, Known, Listener, NetworkFilter, Tables};
+use crate::model::{HttpSettings, InUse, Known, Listener, NetworkFilter, Tables};
 use crate::options::WhenUnreachable;
 use crate::refuse::{self, Refusal};
 use crate::tcp;
 use crate::worker::{Connection, Direction, Worker};
+
+/// As good as never.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// A listener, and a guard that keeps its configuration while a connection is open.
+type Found = (Arc<Listener>, Option<InUse>);
 
 /// Serves one captured connection to its end.
 pub async fn serve(worker: Rc<Worker>, stream: TcpStream, remote: SocketAddr) {
@@ -33,7 +40,7 @@ async fn route(worker: &Rc<Worker>, mut io: Io, remote: SocketAddr, destination:
     if io.socket().local_addr().is_ok_and(|local| local == destination) {
         return Err(Refusal::Loop);
     }
-    let listener = discover(worker, destination).await?;
+    let (listener, _in_use) = discover(worker, destination).await?;
     let Inspected { chain, opened, protocol, .. } = inspect(worker, &listener, &mut io, destination).await?;
     match &chain.filter {
         NetworkFilter::Tcp(settings) => {
@@ -74,7 +81,14 @@ pub async fn speaks_http2(io: &mut Io, settings: &HttpSettings, known: Option<Pr
     if let Some(protocol) = known {
         return Ok(protocol == Protocol::Http2);
     }
-    match sniff(io, settings.idle_timeout).await.map_err(|error| Refusal::Io(error.to_string()))? {
+    if io.ahead().is_empty() {
+        let first = async { io.read_ahead().await.map_err(|error| Refusal::Io(error.to_string())) };
+        let idle = settings.idle_timeout.unwrap_or(NEVER);
+        if tokio::time::timeout(idle, first).await.map_err(|_| Refusal::Closed)?? == 0 {
+            return Err(Refusal::Closed);
+        }
+    }
+    match sniff(io, settings.head_timeout).await.map_err(|error| Refusal::Io(error.to_string()))? {
         Sniffed::Protocol(protocol) => Ok(protocol == Protocol::Http2),
         Sniffed::Silent => Err(Refusal::Silent),
         Sniffed::Closed => Err(Refusal::Closed),
@@ -82,7 +96,7 @@ pub async fn speaks_http2(io: &mut Io, settings: &HttpSettings, known: Option<Pr
 }
 
 /// The listener for a destination; waits for the control plane where it has not been asked yet.
-async fn discover(worker: &Rc<Worker>, destination: SocketAddr) -> Result<Arc<Listener>, Refusal> {
+async fn discover(worker: &Rc<Worker>, destination: SocketAddr) -> Result<Found, Refusal> {
     if let Some(found) = look_up(worker, destination) {
         return found;
     }
@@ -103,29 +117,24 @@ async fn discover(worker: &Rc<Worker>, destination: SocketAddr) -> Result<Arc<Li
     }
 }
 
-/// `None`: nobody has asked the control plane about this destination yet.
-fn look_up(worker: &Worker, destination: SocketAddr) -> Option<Result<Arc<Listener>, Refusal>> {
+/// `None`: nobody has asked the control plane about this destination yet. A listener for any address is taken only
+/// when it is known that the address has none of its own.
+fn look_up(worker: &Worker, destination: SocketAddr) -> Option<Result<Found, Refusal>> {
     let tables = worker.handover.tables.load();
     let any = SocketAddr::new(IpAddr::from([0, 0, 0, 0]), destination.port());
-    let mut all_known = true;
     for address in [destination, any] {
-        let Some(found) = tables.destinations.get(&address) else {
-            all_known = false;
-            continue;
-        };
+        let found = tables.destinations.get(&address)?;
+        found.usage.touch(worker.handover.seconds());
         match &found.listener {
-            Known::Present(listener) => {
-                found.touch(worker.handover.seconds());
-                return Some(Ok(listener.clone()));
-            }
+            Known::Present(listener) => return Some(Ok((listener.clone(), Some(found.usage.open())))),
             Known::Refused(reason) => return Some(Err(Refusal::BadConfiguration(reason.to_string()))),
-            Known::Absent => found.touch(worker.handover.seconds()),
+            Known::Absent => {}
         }
     }
-    all_known.then(|| capture(&tables))
+    Some(capture(&tables))
 }
 
 /// The capture listener itself serves what no other listener stands for.
-fn capture(tables: &Tables) -> Result<Arc<Listener>, Refusal> {
-    tables.outbound.clone().ok_or(Refusal::Undiscovered)
+fn capture(tables: &Tables) -> Result<Found, Refusal> {
+    tables.outbound.clone().map(|listener| (listener, None)).ok_or(Refusal::Undiscovered)
 }

@@ -87,7 +87,6 @@ pub async fn serve(
     io: Io,
     opened: Option<Opened>,
 ) -> Result<(), Refusal> {
-    let started = Instant::now();
     let opened = match opened {
         Some(opened) => Ok(opened),
         None => open(worker, settings, downstream.destination).await,
@@ -95,7 +94,7 @@ pub async fn serve(
     let mut opened = match opened {
         Ok(opened) => opened,
         Err(refusal) => {
-            Account::failed(worker, &downstream, settings).close(started, ResponseFlags::UF);
+            Account::failed(worker, &downstream, settings).close(ResponseFlags::UF);
             return Err(refusal);
         }
     };
@@ -111,7 +110,7 @@ pub async fn serve(
         Err(error) if error.kind() == io::ErrorKind::TimedOut => ResponseFlags::SI,
         Err(_) => ResponseFlags::UC,
     };
-    account.close(started, flags);
+    account.close(flags);
     Ok(())
 }
 
@@ -126,6 +125,8 @@ struct Account<'a> {
     sent: Cell<u64>,
     received: Cell<u64>,
     reported: Cell<(u64, u64)>,
+    started: Instant,
+    closed: Cell<bool>,
 }
 
 impl<'a> Account<'a> {
@@ -162,7 +163,8 @@ impl<'a> Account<'a> {
         };
         let security = if inbound { downstream.security } else { Security::Unknown };
         let (sent, received, reported) = (Cell::new(0), Cell::new(0), Cell::new((0, 0)));
-        Self { worker, inbound, source, destination, service, security, sent, received, reported }
+        let (started, closed) = (Instant::now(), Cell::new(false));
+        Self { worker, inbound, source, destination, service, security, sent, received, reported, started, closed }
     }
 
     fn series(&self, flags: ResponseFlags, record: impl FnOnce(&record::TcpSeries)) {
@@ -201,9 +203,19 @@ impl<'a> Account<'a> {
         }
     }
 
-    fn close(&self, started: Instant, flags: ResponseFlags) {
+    fn close(&self, flags: ResponseFlags) {
+        self.closed.set(true);
         self.report();
-        self.series(flags, |series| series.closed(started.elapsed()));
+        self.series(flags, |series| series.closed(self.started.elapsed()));
+    }
+}
+
+impl Drop for Account<'_> {
+    /// The connection was cut: by a newer configuration, or at the end of the drain.
+    fn drop(&mut self) {
+        if !self.closed.get() {
+            self.close(ResponseFlags::LR);
+        }
     }
 }
 

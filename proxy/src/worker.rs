@@ -1,7 +1,7 @@
 //! A worker: one thread that carries traffic, with its own sockets, pools and handles. Nothing of it is shared.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,12 +29,14 @@ pub struct Worker {
     /// Metric handles.
     pub series: RefCell<SeriesCache>,
     /// Destinations of undeclared protocol whose server speaks first.
-    pub server_first: RefCell<std::collections::HashSet<SocketAddr>>,
+    pub server_first: RefCell<HashSet<SocketAddr>>,
     /// Whoever is not known.
     pub unknown: Arc<Workload>,
     /// Whatever is not known.
     pub unknown_service: Arc<Service>,
     peers: RefCell<HashMap<PeerKey, Peer>>,
+    /// Addresses that were asked about since the last housekeeping.
+    asked: RefCell<HashSet<IpAddr>>,
 }
 
 /// An address and the identity that its certificate proved.
@@ -96,6 +98,7 @@ impl Worker {
             unknown: Arc::default(),
             unknown_service: Arc::default(),
             peers: RefCell::default(),
+            asked: RefCell::default(),
         }
     }
 
@@ -103,7 +106,7 @@ impl Worker {
     pub fn peer(&self, ip: IpAddr, principal: Option<&Arc<str>>) -> Arc<Workload> {
         let tables = self.handover.tables.load();
         let known = tables.workloads.get(&ip);
-        if known.is_none() {
+        if known.is_none() && self.asked.borrow_mut().insert(ip) {
             // A full queue only means that the answer comes later.
             let _ = self.handover.demands.try_send(Demand::Workload(ip));
         }
@@ -169,7 +172,10 @@ pub async fn run(handover: Arc<Handover>, sockets: Sockets) -> std::io::Result<(
                 worker.handover.stats.accepted_inbound.inc();
                 tokio::task::spawn_local(inbound::serve(worker.clone(), stream, remote));
             }
-            _ = housekeeping.tick() => upstream::forget_old(&worker.clusters, &worker.handover),
+            _ = housekeeping.tick() => {
+                worker.asked.borrow_mut().clear();
+                upstream::forget_old(&worker.clusters, &worker.handover);
+            }
             _ = phase.wait_for(|phase| *phase >= Phase::Stopping) => return Ok(()),
         }
     }

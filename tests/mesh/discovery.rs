@@ -14,6 +14,7 @@ pub fn tests() -> Vec<Trial> {
     vec![
         test("discovery::a_new_service_is_reached_without_a_restart", new_service),
         test("discovery::a_new_destination_is_refused_with_a_reason_while_the_control_plane_is_away", away),
+        test("discovery::a_host_without_an_address_does_not_take_the_port_from_services", host_only),
         test("discovery::metrics_name_both_ends", metrics),
     ]
 }
@@ -65,6 +66,27 @@ fn away() -> Outcome {
             other => Err(format!("{other:?}")),
         }
     })?;
+    Ok(())
+}
+
+/// Once the listener for any address on port 80 is known, a service not met before must still be asked for.
+fn host_only() -> Outcome {
+    let config = Config::echo();
+    config.mtls("STRICT");
+    config.write(
+        "outside.yaml",
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata:\n  name: outside\n  namespace: test\nspec:\n  \
+         hosts: [outside.example]\n  ports: [{number: 80, name: http, protocol: HTTP}]\n  resolution: STATIC\n  \
+         endpoints: [{address: 10.44.2.11, ports: {http: 8080}}]\n",
+    );
+    let lab = config.start()?;
+    let client = lab.pod("client")?;
+    let refused = lab::http::get(client.connect(([10, 44, 0, 1], 80))?, "outside.example", "/", &[]);
+    println!("the host without an address: {:?}", refused.map(|response| response.status));
+    let listeners = client.admin("/config_dump")?.text();
+    ensure!(listeners.contains("0.0.0.0_80"), "the listener for any address is not known");
+    let response = client.get(ECHO, "/")?;
+    ensure!(response.status == 200, "a service met after it: {}", response.status);
     Ok(())
 }
 

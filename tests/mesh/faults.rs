@@ -96,6 +96,13 @@ fn retries() -> Outcome {
     let got = tried(client, "POST", "post-allowed", 1)?;
     ensure!(got == (200, 2), "a POST whose policy allows it: {got:?}");
 
+    // A body larger than what is kept goes out once, and the client gets the answer that it got.
+    let large = vec![b'x'; 200_000];
+    let headers = [("x-request-id", "large"), ("echo-fail-first", "1")];
+    let response = lab::http::request(client.connect(ECHO)?, "POST", "echo", "/", &headers, &large)?;
+    let seen: serde_json::Value = serde_json::from_slice(&response.body)?;
+    ensure!(response.status == 503 && seen["attempt"] == 1, "a large body: {} {seen}", response.status);
+
     // The default policy repeats nothing of which a byte may have been processed.
     apply(&config, &lab, "default", &format!("    - {one}"))?;
     for method in ["GET", "POST"] {
@@ -129,6 +136,15 @@ fn timeout() -> Outcome {
     let took = started.elapsed();
     ensure!(response.status == 504, "status {}", response.status);
     ensure!(took >= Duration::from_millis(300) && took < Duration::from_millis(1500), "it took {took:?}");
+    // A body that the upstream has taken does not keep the clock from starting.
+    let started = Instant::now();
+    let order = lab::http::request(client.connect(ECHO)?, "POST", "echo", "/", &headers, b"an order")?;
+    ensure!(
+        order.status == 504 && started.elapsed() < Duration::from_millis(1500),
+        "a POST: {} after {:?}",
+        order.status,
+        started.elapsed()
+    );
     let quick = lab::http::get(client.connect(ECHO)?, "echo", "/", &[("echo-delay-ms", "10")])?;
     ensure!(quick.status == 200, "a quick request ended with {}", quick.status);
     Ok(())

@@ -1,43 +1,34 @@
 //! Accepts TLS connections for a gRPC server. Each handshake runs in a task of its own with a time limit, so that a
-//! slow client holds up nobody, and their number is bounded.
+//! slow client holds up nobody. A connection for which there is no room is closed at once: the listener never waits.
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use record::LogLimit;
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::server::Connected;
 
 use super::PeerInfo;
+use super::admission::{Admission, Slot};
+use super::connection::Connection;
 use crate::metrics::ListenerMetrics;
 use crate::tls;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-const MAX_HANDSHAKES: usize = 1024;
 const READY_CONNECTIONS: usize = 64;
 const FIRST_BACKOFF: Duration = Duration::from_millis(10);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 
 static HANDSHAKES: LogLimit = LogLimit::new(Duration::from_secs(1));
-
-/// A connection whose handshake is done.
-#[derive(Debug)]
-pub struct Connection {
-    stream: TlsStream<TcpStream>,
-    peer: PeerInfo,
-}
+static REFUSALS: LogLimit = LogLimit::new(Duration::from_secs(1));
 
 /// The connections of a listener, accepted by a task of their own that ends with the stream.
 pub fn incoming(
@@ -49,7 +40,7 @@ pub fn incoming(
     let acceptor = Acceptor {
         tls: tls.into(),
         ready,
-        handshakes: Arc::new(Semaphore::new(MAX_HANDSHAKES)),
+        admission: Admission::for_this_process(),
         metrics: Arc::new(ListenerMetrics::new(metrics)),
     };
     tokio::spawn(acceptor.run(listener));
@@ -59,7 +50,7 @@ pub fn incoming(
 struct Acceptor {
     tls: TlsAcceptor,
     ready: mpsc::Sender<io::Result<Connection>>,
-    handshakes: Arc<Semaphore>,
+    admission: Admission,
     metrics: Arc<ListenerMetrics>,
 }
 
@@ -67,9 +58,6 @@ impl Acceptor {
     async fn run(self, listener: TcpListener) {
         let mut backoff = FIRST_BACKOFF;
         loop {
-            let Ok(permit) = Arc::clone(&self.handshakes).acquire_owned().await else {
-                return;
-            };
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 () = self.ready.closed() => return,
@@ -77,7 +65,9 @@ impl Acceptor {
             match accepted {
                 Ok((stream, remote)) => {
                     backoff = FIRST_BACKOFF;
-                    self.greet(stream, remote, permit);
+                    if let Some(slot) = self.admit(remote) {
+                        self.greet(stream, remote, slot);
+                    }
                 }
                 // The client gave up while it waited; nothing is wrong here.
                 Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -90,14 +80,31 @@ impl Acceptor {
         }
     }
 
-    fn greet(&self, stream: TcpStream, remote: SocketAddr, permit: OwnedSemaphorePermit) {
+    fn admit(&self, remote: SocketAddr) -> Option<Slot> {
+        let refusal = match self.admission.admit(remote.ip()) {
+            Ok(slot) => return Some(slot),
+            Err(refusal) => refusal,
+        };
+        let reason = refusal.reason();
+        self.metrics.handshake_failed(reason);
+        if let Some(left_out) = REFUSALS.admit() {
+            tracing::warn!(%remote, reason, left_out, "connection refused: {refusal}");
+        }
+        None
+    }
+
+    fn greet(&self, stream: TcpStream, remote: SocketAddr, mut slot: Slot) {
         let (tls, ready) = (self.tls.clone(), self.ready.clone());
         let metrics = Arc::clone(&self.metrics);
         tokio::spawn(async move {
-            match handshake(tls, stream, remote).await {
+            match handshake(tls, stream).await {
                 Ok(None) => {}
-                Ok(Some(connection)) => {
-                    drop(permit);
+                Ok(Some(stream)) => {
+                    let id = tls::peer_id(stream.get_ref().1);
+                    if id.is_some() {
+                        slot.proved();
+                    }
+                    let connection = Connection::new(stream, PeerInfo { id, remote }, slot, metrics);
                     // An error means that the server has stopped; dropping the connection tells the client.
                     let _ = ready.send(Ok(connection)).await;
                 }
@@ -114,7 +121,7 @@ impl Acceptor {
 }
 
 /// `None`: the client closed before it said anything, as probes of a port do.
-async fn handshake(tls: TlsAcceptor, stream: TcpStream, remote: SocketAddr) -> io::Result<Option<Connection>> {
+async fn handshake(tls: TlsAcceptor, stream: TcpStream) -> io::Result<Option<TlsStream<TcpStream>>> {
     stream.set_nodelay(true)?;
     let accepting = async {
         if stream.peek(&mut [0]).await? == 0 {
@@ -122,52 +129,8 @@ async fn handshake(tls: TlsAcceptor, stream: TcpStream, remote: SocketAddr) -> i
         }
         tls.accept(stream).await.map(Some)
     };
-    let accepted = timeout(HANDSHAKE_TIMEOUT, accepting).await.map_err(|_| {
+    timeout(HANDSHAKE_TIMEOUT, accepting).await.map_err(|_| {
         let text = format!("the client did not finish the TLS handshake within {HANDSHAKE_TIMEOUT:?}");
         io::Error::new(io::ErrorKind::TimedOut, text)
-    })??;
-    Ok(accepted.map(|stream| {
-        let id = tls::peer_id(stream.get_ref().1);
-        Connection { stream, peer: PeerInfo { id, remote } }
-    }))
-}
-
-impl Connected for Connection {
-    type ConnectInfo = PeerInfo;
-
-    fn connect_info(&self) -> PeerInfo {
-        self.peer.clone()
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
+    })?
 }

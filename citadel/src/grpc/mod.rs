@@ -1,7 +1,9 @@
 //! gRPC over the mesh's own TLS: tonic brings no TLS of its own here, because its configurations can neither rotate
 //! nor verify SPIFFE ids.
 
+mod admission;
 mod channel;
+mod connection;
 mod incoming;
 
 use std::net::SocketAddr;
@@ -17,7 +19,8 @@ use tonic::transport::server::Router;
 use crate::spiffe::SpiffeId;
 
 pub use channel::{ConnectError, channel, connect};
-pub use incoming::{Connection, incoming};
+pub use connection::Connection;
+pub use incoming::incoming;
 
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);

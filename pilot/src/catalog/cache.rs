@@ -4,7 +4,9 @@
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use record::LogLimit;
 use xds::{Resource, ResourceType};
 
 use super::index::Index;
@@ -14,9 +16,14 @@ use crate::generate::{self, Generated, Varies, Viewer};
 use crate::model::{Labels, ObjectRef};
 use crate::world::World;
 
-/// When more resources than this are kept, all are forgotten: names that do not exist are kept too, and clients choose
-/// them.
+/// When more resources than this are kept, all are forgotten.
 const MAX_ENTRIES: usize = 1_000_000;
+/// When more names than this are kept of which there is no resource, those are forgotten: clients choose them.
+const MAX_MISSES: usize = 100_000;
+/// The longest name that a resource may have, in bytes; a host has at most 253.
+const MAX_NAME: usize = 512;
+
+static FORGOT: LogLimit = LogLimit::new(Duration::from_secs(5));
 
 /// The resources of one world.
 #[derive(Debug)]
@@ -27,6 +34,8 @@ pub(super) struct Cache {
     entries: HashMap<Slot, Entry>,
     index: Index<Slot>,
     pool: Pool,
+    /// How many entries have no resource.
+    misses: usize,
     /// Entries were forgotten: what changes next cannot be told exactly.
     forgot: bool,
 }
@@ -68,6 +77,7 @@ impl Cache {
             entries: HashMap::new(),
             index: Index::default(),
             pool: Pool::default(),
+            misses: 0,
             forgot: false,
         }
     }
@@ -82,10 +92,22 @@ impl Cache {
         if let Some(entry) = self.slot(viewer, kind, &name).and_then(|slot| self.entries.get(&slot)) {
             return (entry.resource.clone(), false);
         }
+        if name.len() > MAX_NAME || !generate::is_name(kind, &name) {
+            return (None, false);
+        }
         if self.entries.len() >= MAX_ENTRIES {
             self.forget();
         }
-        (self.make(viewer, kind, &name), true)
+        if self.misses >= MAX_MISSES {
+            self.forget_misses();
+        }
+        (self.make(viewer, kind, &name).0, true)
+    }
+
+    /// The resources that differ by the labels of the proxies of a namespace.
+    pub(super) fn by_labels(&self, namespace: &str) -> impl Iterator<Item = (ResourceType, Arc<str>)> {
+        let differ = self.varies.iter().filter(move |((_, _, of), varies)| **of == *namespace && varies.by_labels);
+        differ.map(|((kind, name, _), _)| (*kind, name.clone()))
     }
 
     /// The objects that shaped a resource which a proxy has; none for a resource that is not kept.
@@ -101,26 +123,32 @@ impl Cache {
         for slot in self.index.affected(changed) {
             let Some(old) = self.drop_entry(&slot) else { continue };
             let gone = slot.address.is_some_and(|address| self.world.workload_info(address).is_none());
-            let new = if gone { None } else { self.make(&old.viewer, slot.kind, &slot.name) };
+            let (new, split) = if gone { (None, false) } else { self.make(&old.viewer, slot.kind, &slot.name) };
             effect.generated.push(slot.kind);
             let version = |resource: &Option<Arc<Resource>>| resource.as_ref().map(|resource| resource.version.clone());
-            if gone || version(&old.resource) != version(&new) {
+            // Proxies that shared the old resource may now have another one than its viewer.
+            if gone || split || version(&old.resource) != version(&new) {
                 effect.touched.insert((slot.kind, slot.name));
             }
         }
         effect
     }
 
-    fn make(&mut self, viewer: &Viewer, kind: ResourceType, name: &Arc<str>) -> Option<Arc<Resource>> {
+    /// Makes a resource, and says whether it depends on more of the proxy than was known.
+    fn make(&mut self, viewer: &Viewer, kind: ResourceType, name: &Arc<str>) -> (Option<Arc<Resource>>, bool) {
         let Generated { resource, reads, varies, sources } = generate::generate(&self.world, viewer, kind, name);
         let resource = resource.map(|resource| self.pool.share(kind, resource));
         let known = self.varies.entry((kind, name.clone(), viewer.namespace.clone())).or_default();
+        let before = *known;
         known.by_labels |= varies.by_labels;
         known.by_address |= varies.by_address;
+        let split = *known != before;
         let slot = Slot::of(viewer, kind, name.clone(), *known);
+        self.drop_entry(&slot);
         self.index.add(&slot, &reads);
+        self.misses += usize::from(resource.is_none());
         self.entries.insert(slot, Entry { resource: resource.clone(), reads, sources, viewer: viewer.clone() });
-        resource
+        (resource, split)
     }
 
     /// Where a resource is kept; `None` as long as it is not known what it depends on.
@@ -132,7 +160,29 @@ impl Cache {
     fn drop_entry(&mut self, slot: &Slot) -> Option<Entry> {
         let entry = self.entries.remove(slot)?;
         self.index.remove(slot, &entry.reads);
+        self.misses -= usize::from(entry.resource.is_none());
         Some(entry)
+    }
+
+    fn forget_misses(&mut self) {
+        if let Some(suppressed) = FORGOT.admit() {
+            tracing::warn!(
+                misses = self.misses,
+                suppressed,
+                "too many resources are asked for that do not exist; the next change makes every proxy compare all \
+                 that it has. Some client subscribes to very many such names: see the metric \
+                 pilot_xds_resources_generated"
+            );
+        }
+        let nothing = self.entries.iter().filter(|(_, entry)| entry.resource.is_none());
+        let misses: Vec<Slot> = nothing.map(|(slot, _)| slot.clone()).collect();
+        for slot in &misses {
+            self.drop_entry(slot);
+        }
+        let key = |slot: &Slot| (slot.kind, slot.name.clone(), slot.namespace.clone());
+        let kept: HashSet<_> = self.entries.keys().map(key).collect();
+        self.varies.retain(|key, _| kept.contains(key));
+        self.forgot = true;
     }
 
     fn forget(&mut self) {

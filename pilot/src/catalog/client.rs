@@ -1,5 +1,6 @@
 //! What Pilot keeps of a connected proxy, and whom it lets in: a proxy gets its own configuration and no other's.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
@@ -12,7 +13,7 @@ use xds::server::Refusal;
 
 use super::needs::{Group, Name};
 use crate::generate::Viewer;
-use crate::model::Labels;
+use crate::model::{Labels, Workload};
 use crate::world::World;
 
 /// A connected proxy.
@@ -22,15 +23,15 @@ pub struct Client {
     pub(super) id: u64,
     /// `<pod>.<namespace>`, for people.
     pub(super) label: String,
-    /// What its resources depend on.
-    pub(super) viewer: Viewer,
+    /// What its resources depend on, as it was when the proxy connected; see [`Client::viewer_in`].
+    viewer: Viewer,
     /// Its service account, as its certificate proves.
     pub(super) service_account: Arc<str>,
     /// Takes what it needs by name, instead of everything.
     pub(super) on_demand: bool,
     /// Its fellow replicas.
     pub(super) group: Group,
-    /// What it asked for by name.
+    /// What it asked for by name and counts among its group's needs.
     pub(super) asked: Mutex<HashSet<Name>>,
     /// What `*` has brought it. This is not taken away again while it exists, for it may be in use.
     pub(super) covered: Mutex<HashSet<Name>>,
@@ -57,6 +58,19 @@ impl Client {
         self.on_demand
     }
 
+    /// The proxy as a world sees it: the labels are its pod's, if there is one. `None` when a pod with another
+    /// identity has its address: what is that pod's is not for this proxy.
+    pub(super) fn viewer_in(&self, world: &World) -> Option<Cow<'_, Viewer>> {
+        let Some(pod) = world.workload(self.viewer.address) else { return Some(Cow::Borrowed(&self.viewer)) };
+        if !belongs_to(pod, self.namespace(), &self.service_account) {
+            return None;
+        }
+        if pod.labels == self.viewer.labels {
+            return Some(Cow::Borrowed(&self.viewer));
+        }
+        Some(Cow::Owned(Viewer { labels: pod.labels.clone(), ..self.viewer.clone() }))
+    }
+
     /// Compares what a node says of itself with what its certificate proves and, if Pilot knows the pod with its
     /// address, with that pod.
     pub(super) fn admit(world: &World, id: u64, node: &NodeInfo, peer: Option<&str>) -> Result<Self, Refusal> {
@@ -81,22 +95,25 @@ impl Client {
             ))
         })?;
         known_pod(world, node, address, &peer)?;
-        Ok(Self::new(id, node, address, &peer))
+        let labels = match world.workload(address) {
+            Some(pod) => pod.labels.clone(),
+            None => Labels::new(node.labels.clone()),
+        };
+        Ok(Self::new(id, node, Viewer { namespace: peer.namespace().into(), labels, address }, &peer))
     }
 
-    fn new(id: u64, node: &NodeInfo, address: IpAddr, peer: &SpiffeId) -> Self {
-        let namespace: Arc<str> = peer.namespace().into();
+    fn new(id: u64, node: &NodeInfo, viewer: Viewer, peer: &SpiffeId) -> Self {
         let service_account: Arc<str> = peer.service_account().into();
         let workload = if node.workload.is_empty() { &node.cluster } else { &node.workload };
         let group = Group {
-            namespace: namespace.clone(),
+            namespace: viewer.namespace.clone(),
             service_account: service_account.clone(),
             workload: workload.as_str().into(),
         };
         Self {
             id,
             label: format!("{}.{}", node.pod, node.namespace),
-            viewer: Viewer { namespace, labels: Labels::new(node.labels.clone()), address },
+            viewer,
             service_account,
             on_demand: node.on_demand(),
             group,
@@ -129,14 +146,23 @@ fn identity(world: &World, peer: Option<&str>) -> Result<SpiffeId, Refusal> {
     Ok(id)
 }
 
+/// A pod without a service account runs as `default`.
+fn account_of(pod: &Workload) -> &str {
+    if pod.service_account.is_empty() { "default" } else { &pod.service_account }
+}
+
+fn belongs_to(pod: &Workload, namespace: &str, service_account: &str) -> bool {
+    *pod.namespace == *namespace && account_of(pod) == service_account
+}
+
 /// The address must not be that of a pod with another identity. An address that no pod has yet is let through: the
-/// proxy may be faster than the news of its pod.
+/// proxy may be faster than the news of its pod, and is looked at again when that comes ([`Client::viewer_in`]).
 fn known_pod(world: &World, node: &NodeInfo, address: IpAddr, peer: &SpiffeId) -> Result<(), Refusal> {
     let Some(pod) = world.workload(address) else { return Ok(()) };
-    let account = if pod.service_account.is_empty() { "default" } else { pod.service_account.as_ref() };
-    if pod.namespace.as_ref() == peer.namespace() && account == peer.service_account() {
+    if belongs_to(pod, peer.namespace(), peer.service_account()) {
         return Ok(());
     }
+    let account = account_of(pod);
     Err(Refusal::PermissionDenied(format!(
         "node `{}` says address {address}, which is pod `{}/{}` (service account `{account}`), but its certificate is \
          for `{peer}`; a proxy gets the configuration of its own workload only",

@@ -9,11 +9,11 @@ mod needs;
 mod pool;
 mod refusals;
 mod shares;
+mod state;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -25,8 +25,9 @@ use xds::node::NodeInfo;
 use xds::server::{Catalog, Change, Refusal};
 use xds::{Resource, ResourceType};
 
-use crate::diff::{Changed, Key};
+use crate::diff::Changed;
 use crate::generate;
+use crate::model::ObjectRef;
 use crate::world::World;
 use cache::Cache;
 pub use client::Client;
@@ -35,6 +36,7 @@ use needs::{Name, Needs};
 use refusals::Refusals;
 pub use refusals::RefusedResource;
 pub use shares::WantedShare;
+use state::State;
 
 /// Changes that a slow stream may be behind before it compares everything.
 const CHANGES: usize = 1024;
@@ -50,17 +52,6 @@ pub struct MeshCatalog {
     metrics: CatalogMetrics,
     changes: broadcast::Sender<Arc<Change>>,
     next_client: AtomicU64,
-}
-
-/// Names that many streams look at.
-type NameList = Arc<[Arc<str>]>;
-
-struct State {
-    cache: Cache,
-    /// What the services of a namespace are called, by kind; made on first use.
-    visible: HashMap<(Arc<str>, ResourceType), NameList>,
-    /// How many proxies are connected from an address.
-    connected: HashMap<IpAddr, usize>,
 }
 
 impl MeshCatalog {
@@ -81,7 +72,9 @@ impl MeshCatalog {
     /// whose content is really another one.
     pub fn update(&self, world: Arc<World>, changed: &Changed) {
         let mut state = self.state.lock();
-        let effect = state.cache.update(world, changed);
+        let before = state.cache.world().clone();
+        let mut effect = state.cache.update(world, changed);
+        state.look_at_clients(&before, changed, &mut effect);
         let wildcard = state.names_change(changed);
         if wildcard {
             state.visible.clear();
@@ -128,7 +121,10 @@ impl MeshCatalog {
         let before: Vec<Arc<str>> =
             covered.iter().filter(|(other, _)| *other == kind).map(|(_, name)| name.clone()).collect();
         let mut state = self.state.lock();
-        let base = generate::base_names(state.cache.world(), client.viewer.address, kind);
+        if client.viewer_in(state.cache.world()).is_none() {
+            return Vec::new();
+        }
+        let base = generate::base_names(state.cache.world(), client.address(), kind);
         let mut names: HashSet<Arc<str>> = base.into_iter().map(Arc::from).collect();
         for name in learned.into_iter().chain(before) {
             if self.look_up(&mut state, client, kind, &name).is_some() {
@@ -142,37 +138,20 @@ impl MeshCatalog {
     }
 
     fn look_up(&self, state: &mut State, client: &Client, kind: ResourceType, name: &str) -> Option<Arc<Resource>> {
-        let (resource, made) = state.cache.get(&client.viewer, kind, name);
+        let world = state.cache.world().clone();
+        let viewer = client.viewer_in(&world)?;
+        let (resource, made) = state.cache.get(&viewer, kind, name);
         if made {
             self.metrics.generated(kind);
         }
         resource
     }
-}
 
-impl State {
-    /// Whether what `*` stands for may be another set: names came or went, subsets, the ports of a connected proxy's
-    /// own workload, or the endpoints that clients of a headless service dial.
-    fn names_change(&self, changed: &Changed) -> bool {
-        changed.iter().any(|key| match key {
-            Key::Names | Key::HostOnly(_) | Key::DestinationRule(_) => true,
-            Key::Workload(address) => self.connected.contains_key(address),
-            Key::Endpoints(host) => self.cache.world().services_of(host).iter().any(|service| service.headless),
-            Key::Service(_)
-            | Key::VirtualService(_)
-            | Key::PeerAuthentication(_)
-            | Key::MeshAuthentication
-            | Key::Address(_) => false,
-        })
-    }
-
-    fn visible(&mut self, namespace: &Arc<str>, kind: ResourceType) -> NameList {
-        let world = self.cache.world();
-        let names = self
-            .visible
-            .entry((namespace.clone(), kind))
-            .or_insert_with(|| generate::visible_names(world, namespace, kind).into_iter().map(Arc::from).collect());
-        names.clone()
+    /// The objects that shaped a resource which a proxy has.
+    fn sources(&self, client: &Client, kind: ResourceType, name: &str) -> Vec<Arc<ObjectRef>> {
+        let state = self.state.lock();
+        let viewer = client.viewer_in(state.cache.world());
+        viewer.map(|viewer| state.cache.sources(&viewer, kind, name)).unwrap_or_default()
     }
 }
 
@@ -192,16 +171,17 @@ impl Catalog for MeshCatalog {
                 tracing::warn!(suppressed, "a proxy was not let in: {refusal}");
             }
         })?;
-        *self.state.lock().connected.entry(client.viewer.address).or_default() += 1;
+        let client = Arc::new(client);
+        self.state.lock().connected.entry(client.address()).or_default().push(client.clone());
         self.metrics.connected.inc();
         tracing::debug!(
             proxy = %client,
-            address = %client.viewer.address,
+            address = %client.address(),
             on_demand = client.on_demand,
             user_agent = %node.user_agent,
             "a proxy connected"
         );
-        Ok(Arc::new(client))
+        Ok(client)
     }
 
     fn wildcard(&self, client: &Client, kind: ResourceType) -> Vec<Arc<str>> {
@@ -209,8 +189,10 @@ impl Catalog for MeshCatalog {
             return self.needed(client, kind);
         }
         let mut state = self.state.lock();
-        let base = generate::base_names(state.cache.world(), client.viewer.address, kind);
-        let visible = state.visible(&client.viewer.namespace, kind);
+        let world = state.cache.world().clone();
+        let Some(viewer) = client.viewer_in(&world) else { return Vec::new() };
+        let base = generate::base_names(&world, viewer.address, kind);
+        let visible = state.visible(&viewer.namespace, kind);
         base.into_iter().map(Arc::from).chain(visible.iter().cloned()).collect()
     }
 
@@ -232,13 +214,17 @@ impl Catalog for MeshCatalog {
         if !client.on_demand || !is_shared(kind) {
             return;
         }
+        let now = Instant::now();
+        self.needs.expire(now);
+        // Clients choose what they ask for; only what exists is learned.
+        let exists = |name: &&Arc<str>| self.look_up(&mut self.state.lock(), client, kind, name).is_some();
+        let real: Vec<Name> = added.iter().filter(exists).map(|name| (kind, name.clone())).collect();
         let mut asked = client.asked.lock();
-        for name in added.iter().map(|name| (kind, name.clone())) {
-            if asked.insert(name.clone()) {
-                self.needs.add(&client.group, name);
+        for name in real {
+            if !asked.contains(&name) && self.needs.add(&client.group, name.clone()) {
+                asked.insert(name);
             }
         }
-        let now = Instant::now();
         let mut covered = client.covered.lock();
         for name in removed.iter().map(|name| (kind, name.clone())) {
             covered.remove(&name);
@@ -257,7 +243,7 @@ impl Catalog for MeshCatalog {
         self.metrics.pushed(kind, names.len());
         self.metrics.rejected(kind, names.len());
         for name in names {
-            let sources = self.state.lock().cache.sources(&client.viewer, kind, name);
+            let sources = self.sources(client, kind, name);
             if let Some(suppressed) = REFUSED_RESOURCE.admit() {
                 let from = sources.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
                 tracing::warn!(
@@ -275,12 +261,13 @@ impl Catalog for MeshCatalog {
             let name: Name = name;
             self.needs.release(&client.group, &name, now);
         }
+        self.needs.expire(now);
         self.refusals.forget(client);
         let mut state = self.state.lock();
-        if let Some(count) = state.connected.get_mut(&client.viewer.address) {
-            *count -= 1;
-            if *count == 0 {
-                state.connected.remove(&client.viewer.address);
+        if let Some(clients) = state.connected.get_mut(&client.address()) {
+            clients.retain(|other| other.id != client.id);
+            if clients.is_empty() {
+                state.connected.remove(&client.address());
             }
         }
         drop(state);

@@ -1,6 +1,7 @@
 //! What data planes refused, and because of which objects: the objects' statuses tell their authors.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -12,8 +13,10 @@ use crate::model::ObjectRef;
 
 /// At most so many refusals are kept of one client.
 const MAX_PER_CLIENT: usize = 256;
-/// The longest text that is kept, in bytes.
-const MAX_TEXT: usize = 2048;
+/// The longest reason that is kept, in characters.
+const MAX_REASON: usize = 500;
+/// What Envoy's word of the cause begins with, after a dump of the resource.
+const CAUSE: &str = ": Proto constraint";
 
 /// A resource that a data plane refused. It keeps the version before; its other resources are not affected.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,10 +27,16 @@ pub struct RefusedResource {
     pub kind: ResourceType,
     /// The resource.
     pub name: Arc<str>,
-    /// What the data plane says.
+    /// The cause that the data plane names, at most 500 characters.
     pub error: String,
     /// The objects that shaped the resource.
     pub sources: Vec<Arc<ObjectRef>>,
+}
+
+impl fmt::Display for RefusedResource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} refuses {} {}: {}", self.client, self.kind, self.name, self.error)
+    }
 }
 
 /// The refusals of one client by kind and name.
@@ -56,13 +65,8 @@ impl Refusals {
         error: &str,
         sources: Vec<Arc<ObjectRef>>,
     ) {
-        let refused = RefusedResource {
-            client: client.label.clone(),
-            kind,
-            name: name.clone(),
-            error: shortened(error).to_owned(),
-            sources,
-        };
+        let refused =
+            RefusedResource { client: client.label.clone(), kind, name: name.clone(), error: reason(error), sources };
         let mut all = self.by_client.lock();
         let own = all.entry(client.id).or_default();
         if own.len() < MAX_PER_CLIENT || own.contains_key(&(kind, name.clone())) {
@@ -112,7 +116,37 @@ impl Refusals {
     }
 }
 
-fn shortened(text: &str) -> &str {
-    let end = (0..=MAX_TEXT.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
-    &text[..end]
+/// What a person needs of a data plane's words.
+fn reason(text: &str) -> String {
+    let cause = text.rfind(CAUSE).map_or(text, |at| &text[at + ": ".len()..]).trim();
+    match cause.char_indices().nth(MAX_REASON) {
+        Some((end, _)) => format!("{}...", &cause[..end]),
+        None => cause.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_tells_the_cause_and_not_the_whole_resource() {
+        let dump = "name: \"x\"\n".repeat(1000);
+        let error = format!(
+            "Error adding/updating listener(s) x: {dump}: Proto constraint validation failed \
+             (ListenerValidationError.Address: value is required)"
+        );
+        let refused = RefusedResource {
+            client: "web-0.shop".into(),
+            kind: ResourceType::Listener,
+            name: "x".into(),
+            error: reason(&error),
+            sources: Vec::new(),
+        };
+        let expected = "web-0.shop refuses LDS x: Proto constraint validation failed \
+                        (ListenerValidationError.Address: value is required)";
+        assert_eq!(refused.to_string(), expected);
+        assert_eq!(reason(&"é".repeat(501)), "é".repeat(500) + "...");
+        assert_eq!(reason("no such curve"), "no such curve");
+    }
 }

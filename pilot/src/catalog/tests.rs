@@ -3,7 +3,6 @@
 
 use super::*;
 use crate::generate::fixture::{Shop, shop_with, virtual_service};
-use crate::model::Labels;
 use xds::node::ON_DEMAND;
 
 const CATALOG: &str = "outbound|80||catalog.shop.svc.cluster.local";
@@ -39,6 +38,20 @@ fn id(account: &str) -> String {
 
 fn connect(catalog: &MeshCatalog, account: &str, ip: [u8; 4], features: &[&str]) -> Arc<Client> {
     catalog.admit(&node(account, ip, features), Some(&id(account))).unwrap()
+}
+
+/// A proxy that claims a label `tier`.
+fn labelled(catalog: &MeshCatalog, account: &str, ip: [u8; 4], tier: &str) -> Arc<Client> {
+    let labels = [("tier".to_owned(), tier.to_owned())].into();
+    catalog.admit(&NodeInfo { labels, ..node(account, ip, &[]) }, Some(&id(account))).unwrap()
+}
+
+/// A running pod of the shop.
+fn pod(name: &str, account: &str, ip: &str, labels: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: shop, labels: {labels}}}\n\
+         spec: {{serviceAccountName: {account}, containers: [{{name: app}}]}}\nstatus: {{podIP: {ip}}}\n---\n"
+    )
 }
 
 fn catalog_of(world: World) -> (MeshCatalog, Metrics) {
@@ -162,20 +175,164 @@ fn labels_matter_only_where_a_rule_asks_for_them() {
         "\n  - match: [{sourceLabels: {tier: canary}}]\n    route: [{destination: {host: catalog, subset: v2}}]\n",
     ));
     let (catalog, _) = catalog_of(world);
-    let labelled = |account: &str, ip, tier: &str| {
-        let mut node = node(account, ip, &[]);
-        node.labels = [("tier".to_owned(), tier.to_owned())].into();
-        catalog.admit(&node, Some(&id(account))).unwrap()
-    };
-    let canary = labelled("a", [10, 9, 0, 1], "canary");
-    let stable = labelled("b", [10, 9, 0, 2], "stable");
-    let also_stable = labelled("c", [10, 9, 0, 3], "stable");
-    assert_ne!(canary.viewer.labels, Labels::default());
+    let canary = labelled(&catalog, "a", [10, 9, 0, 1], "canary");
+    let stable = labelled(&catalog, "b", [10, 9, 0, 2], "stable");
+    let also_stable = labelled(&catalog, "c", [10, 9, 0, 3], "stable");
     let routes = |client| catalog.resource(client, ResourceType::Route, CATALOG_ROUTES).unwrap();
     assert_ne!(routes(&canary).version, routes(&stable).version);
     assert!(Arc::ptr_eq(&routes(&stable), &routes(&also_stable)));
     let cluster = |client| catalog.resource(client, ResourceType::Cluster, CATALOG).unwrap();
     assert!(Arc::ptr_eq(&cluster(&canary), &cluster(&stable)));
+}
+
+/// Rules for `catalog` of which the first is for canaries only.
+const CANARY_FIRST: &str = "
+  - match: [{sourceLabels: {tier: canary}}]
+    route: [{destination: {host: catalog, subset: v2}}]
+  - route: [{destination: {host: catalog, subset: v1}}]
+";
+
+#[test]
+fn a_rule_that_makes_labels_matter_is_told_to_all_who_shared_the_resource() {
+    let everybody = virtual_service("catalog", "\n  - route: [{destination: {host: catalog, subset: v1}}]\n");
+    let mut shop = Shop::with(&everybody);
+    let (catalog, _) = catalog_of(shop.world());
+    let stable = labelled(&catalog, "b", [10, 9, 0, 2], "stable");
+    let canary = labelled(&catalog, "a", [10, 9, 0, 1], "canary");
+    let routes = |client| catalog.resource(client, ResourceType::Route, CATALOG_ROUTES).unwrap();
+    assert!(Arc::ptr_eq(&routes(&stable), &routes(&canary)));
+    let before = routes(&stable).version.clone();
+    let mut changes = catalog.changes();
+
+    // The stable proxy's routes stay as they are, the canary's do not.
+    shop.apply(&catalog, &virtual_service("catalog", CANARY_FIRST));
+    let touched = vec![(ResourceType::Route, CATALOG_ROUTES.to_owned())];
+    assert_eq!(told(&mut changes), Some((touched.clone(), false)));
+    assert_eq!(routes(&stable).version, before);
+    assert_ne!(routes(&canary).version, before);
+
+    let to_v1 = CANARY_FIRST.replace("subset: v2", "subset: v1");
+    shop.apply(&catalog, &virtual_service("catalog", &to_v1));
+    assert_eq!(told(&mut changes), Some((touched, false)), "the canary hears of later edits");
+}
+
+#[test]
+fn a_service_with_an_address_takes_the_place_of_a_host_only_one_of_the_same_host() {
+    let entry = |namespace: &str, more: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\n\
+             metadata: {{name: feed, namespace: {namespace}}}\nspec:\n  hosts: [feed.example.com]\n  resolution: STATIC\n\
+             \x20 ports: [{{number: 8123, name: http, protocol: HTTP}}]\n  endpoints: [{{address: 192.0.2.7}}]\n{more}---\n"
+        )
+    };
+    let mut shop = Shop::with(&entry("bank", ""));
+    let (catalog, _) = catalog_of(shop.world());
+    let client = connect(&catalog, "web", [10, 0, 0, 9], &[]);
+    let names = [(ResourceType::Route, "8123"), (ResourceType::Listener, "0.0.0.0_8123")];
+    for (kind, name) in names {
+        assert!(catalog.resource(&client, kind, name).is_some(), "{name}");
+    }
+    let mut changes = catalog.changes();
+
+    shop.apply(&catalog, &(entry("bank", "") + &entry("shop", "  addresses: [10.96.7.7]\n")));
+    let (touched, _) = told(&mut changes).unwrap();
+    for (kind, name) in names {
+        assert!(catalog.resource(&client, kind, name).is_none(), "{name}");
+        assert!(touched.contains(&(kind, name.to_owned())), "{touched:?}");
+    }
+}
+
+#[test]
+fn labels_are_those_of_the_pod_whatever_the_proxy_claims() {
+    let rules = virtual_service("catalog", CANARY_FIRST) + "---\n";
+    let stable =
+        |labels| rules.clone() + &pod("web-0", "web", "10.9.0.1", labels) + &pod("web-1", "web", "10.9.0.2", "{}");
+    let mut shop = Shop::with(&stable("{tier: stable}"));
+    let (catalog, _) = catalog_of(shop.world());
+    let liar = labelled(&catalog, "web", [10, 9, 0, 1], "canary");
+    let honest = connect(&catalog, "web", [10, 9, 0, 2], &[]);
+    let early = labelled(&catalog, "web", [10, 9, 0, 3], "canary");
+    let version = |client| catalog.resource(client, ResourceType::Route, CATALOG_ROUTES).unwrap().version.clone();
+    assert_eq!(version(&liar), version(&honest));
+    assert_ne!(version(&early), version(&honest), "nobody knows its pod yet");
+
+    let mut changes = catalog.changes();
+    shop.apply(&catalog, &(stable("{tier: canary}") + &pod("web-2", "web", "10.9.0.3", "{}")));
+    let (touched, _) = told(&mut changes).unwrap();
+    assert!(touched.contains(&(ResourceType::Route, CATALOG_ROUTES.to_owned())), "{touched:?}");
+    assert_ne!(version(&liar), version(&honest), "it is a canary now");
+    assert_eq!(version(&early), version(&honest));
+}
+
+#[test]
+fn a_proxy_gets_nothing_more_once_its_address_is_that_of_another_pod() {
+    let mut shop = Shop::new();
+    let (catalog, _) = catalog_of(shop.world());
+    let squatter = connect(&catalog, "web", [10, 9, 0, 1], &[]);
+    let on_demand = connect(&catalog, "web", [10, 9, 0, 1], &[ON_DEMAND]);
+    let inbound = |client: &Client| catalog.resource(client, ResourceType::Listener, "virtualInbound");
+    assert!(inbound(&squatter).is_some());
+    let mut changes = catalog.changes();
+
+    shop.apply(&catalog, &pod("vault-0", "vault", "10.9.0.1", "{app: vault}"));
+    let change = changes.try_recv().unwrap();
+    assert!(change.everything && change.wildcard);
+    for client in [&squatter, &on_demand] {
+        assert!(inbound(client).is_none());
+        assert!(catalog.resource(client, ResourceType::Cluster, CATALOG).is_none());
+        assert!(wildcard(&catalog, client, ResourceType::Listener).is_empty());
+    }
+    assert!(inbound(&connect(&catalog, "vault", [10, 9, 0, 1], &[])).is_some());
+
+    shop.apply(&catalog, "");
+    assert!(changes.try_recv().unwrap().everything);
+    assert!(inbound(&squatter).is_some(), "the address is free again");
+}
+
+#[test]
+fn names_that_nobody_could_have_are_not_kept() {
+    let (catalog, metrics) = catalog_of(Shop::new().world());
+    let client = connect(&catalog, "web", [10, 9, 0, 1], &[ON_DEMAND]);
+    let long = format!("outbound|80|{}|catalog.shop.svc.cluster.local", "v".repeat(512));
+    for name in ["no such thing", "outbound|80", &long] {
+        assert!(catalog.resource(&client, ResourceType::Cluster, name).is_none());
+    }
+    assert_eq!(sample(&metrics, "pilot_xds_resources_generated{type=\"cds\"}"), 0.0);
+}
+
+#[test]
+fn names_that_do_not_exist_are_kept_up_to_a_limit_and_still_told_when_they_come() {
+    let mut shop = Shop::new();
+    let (catalog, _) = catalog_of(shop.world());
+    let client = connect(&catalog, "web", [10, 0, 0, 9], &[]);
+    assert!(catalog.resource(&client, ResourceType::Listener, "10.96.0.77_80").is_none());
+    for n in 0..100_000u32 {
+        let [_, high, middle, low] = n.to_be_bytes();
+        catalog.resource(&client, ResourceType::Address, &format!("/172.{high}.{middle}.{low}"));
+    }
+    let mut changes = catalog.changes();
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: new, namespace: shop}\n\
+                   spec: {clusterIP: 10.96.0.77, ports: [{name: http, port: 80}]}\n";
+    shop.apply(&catalog, service);
+    assert!(changes.try_recv().unwrap().everything, "what was forgotten may have come into being");
+    assert!(catalog.resource(&client, ResourceType::Listener, "10.96.0.77_80").is_some());
+}
+
+#[test]
+fn only_names_that_exist_become_needs() {
+    let mut shop = Shop::new();
+    let (catalog, _) = catalog_of(shop.world());
+    let first = connect(&catalog, "web", [10, 9, 0, 1], &[ON_DEMAND]);
+    let asked: Vec<Arc<str>> = ["10.96.0.10_80", "10.96.0.77_80"].map(Arc::from).into();
+    catalog.subscribed(&first, ResourceType::Listener, &asked, &[]);
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: new, namespace: shop}\n\
+                   spec: {clusterIP: 10.96.0.77, ports: [{name: http, port: 80}]}\n";
+    shop.apply(&catalog, service);
+    let second = connect(&catalog, "web", [10, 9, 0, 2], &[ON_DEMAND]);
+    assert_eq!(
+        wildcard(&catalog, &second, ResourceType::Listener),
+        ["10.96.0.10_80", "virtualInbound", "virtualOutbound"]
+    );
 }
 
 #[test]

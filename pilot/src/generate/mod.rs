@@ -64,6 +64,17 @@ pub struct Generated {
     pub sources: Vec<Arc<ObjectRef>>,
 }
 
+/// Whether Pilot could give this name to a resource of this kind, whatever the world is.
+pub fn is_name(kind: ResourceType, name: &str) -> bool {
+    match kind {
+        ResourceType::Listener => ListenerName::parse(name).is_some(),
+        ResourceType::Route => RouteName::parse(name).is_some(),
+        ResourceType::Cluster | ResourceType::Endpoint => ClusterName::parse(name).is_some(),
+        ResourceType::Address => parse_address_name(name).is_some(),
+        ResourceType::Secret => false,
+    }
+}
+
 /// Generates the resource of this kind and name for a proxy.
 pub fn generate(world: &World, viewer: &Viewer, kind: ResourceType, name: &str) -> Generated {
     let view = View::new(world, viewer);

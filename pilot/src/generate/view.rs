@@ -19,7 +19,7 @@ use crate::world::{Mesh, World};
 pub struct Viewer {
     /// Its namespace: decides which services, routes and policies it sees.
     pub namespace: Arc<str>,
-    /// Its labels, for `sourceLabels` and selectors.
+    /// Its labels, for `sourceLabels` and selectors: its pod's when Pilot knows the pod, else those that it claims.
     pub labels: Labels,
     /// Its address, for what it serves itself.
     pub address: IpAddr,
@@ -96,6 +96,10 @@ impl<'a> View<'a> {
 
     pub(super) fn host_only(&self, port: u16) -> Vec<&'a Arc<Service>> {
         self.read(Key::HostOnly(port));
+        // Another service of the same host may take a service's place here, even one that has an address.
+        for service in self.world.services.host_only_of(port) {
+            self.read(Key::Service(service.host.clone()));
+        }
         self.world.host_only(self.namespace(), port).collect()
     }
 

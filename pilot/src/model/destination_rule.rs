@@ -114,13 +114,17 @@ impl DestinationRule {
         self.subsets.iter().find(|subset| subset.name.as_ref() == name)
     }
 
-    /// What holds for one port of the host or of one subset. Block by block: the subset's port level, the
-    /// subset, the port level, the host (a port level hides the whole level that it belongs to).
+    /// What holds for one port of the host or of one subset: the subset's blocks over the host's. A port level hides
+    /// all that is less specific: a block that it leaves out has its default (`portLevelSettings`,
+    /// destination_rule.proto).
     pub fn effective(&self, port: u16, subset: Option<&str>) -> PolicyLevel {
-        let base = self.policy.level(port).clone();
+        let base = self.policy.level(port);
         match subset.and_then(|name| self.subset(name)) {
-            Some(subset) => subset.policy.level(port).over(base),
-            None => base,
+            Some(subset) => match subset.policy.ports.get(&port) {
+                Some(level) => level.clone(),
+                None => subset.policy.all.over(base),
+            },
+            None => base.clone(),
         }
     }
 }
@@ -134,11 +138,11 @@ impl TrafficPolicy {
 
 impl PolicyLevel {
     /// This level's blocks, and `base` where there are none.
-    fn over(&self, base: PolicyLevel) -> PolicyLevel {
+    fn over(&self, base: &PolicyLevel) -> PolicyLevel {
         PolicyLevel {
             load_balancer: self.load_balancer.or(base.load_balancer),
-            tls: self.tls.clone().or(base.tls),
-            connection_pool: self.connection_pool.clone().or(base.connection_pool),
+            tls: self.tls.clone().or_else(|| base.tls.clone()),
+            connection_pool: self.connection_pool.clone().or_else(|| base.connection_pool.clone()),
         }
     }
 }

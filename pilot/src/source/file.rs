@@ -19,6 +19,8 @@ pub(super) struct Parsed {
 /// Text that is no object.
 #[derive(Debug)]
 pub(super) struct Broken {
+    /// Nothing of it can be told, not even which objects it was meant to hold.
+    pub(super) opaque: bool,
     /// Line, from 1 for the document's first.
     pub(super) line: u32,
     /// The field, when one is to blame.
@@ -34,7 +36,7 @@ pub(super) fn document(text: &str, settings: &Settings) -> Parsed {
         Ok(nodes) => nodes.iter().for_each(|node| item(node, settings, &mut parsed)),
         Err(error) => {
             let message = error.message;
-            parsed.broken.push(Broken { line: error.line, field: "", message });
+            parsed.broken.push(Broken { opaque: true, line: error.line, field: "", message });
         }
     }
     parsed
@@ -56,7 +58,7 @@ fn item(node: &Node, settings: &Settings, parsed: &mut Parsed) {
 
 /// One object; None for a kind that is not the mesh's business.
 fn object(node: &Node, settings: &Settings) -> Result<Option<Object>, Broken> {
-    let broken = |field, message: &str| Broken { line: node.line, field, message: message.to_owned() };
+    let broken = |field, message: &str| Broken { opaque: false, line: node.line, field, message: message.to_owned() };
     let text = |field| node.get(field).and_then(Node::text);
     if !matches!(node.value, Value::Map(_)) {
         return Err(broken("", "is not an object; write apiVersion, kind and metadata"));
@@ -79,7 +81,7 @@ fn object(node: &Node, settings: &Settings) -> Result<Option<Object>, Broken> {
         Known::NotYet(effect) => Ok(Some(validate::unsupported(reference, node, effect))),
         Known::Wrong(message) => {
             let line = node.get("kind").map_or(node.line, |kind| kind.line);
-            Err(Broken { line, field: "kind", message })
+            Err(Broken { opaque: false, line, field: "kind", message })
         }
         Known::Foreign => Ok(None),
     }

@@ -11,6 +11,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
+/// Said of what cannot be read while no earlier version of its file is known.
+const UNPROTECTED: &str = "; no earlier version of this file is known, so that nothing of it is in force. If it holds \
+                           policies (PeerAuthentication), what they protect is open until it is mended";
+
 /// The newest version of each object, by kind and identity.
 #[derive(Clone, Debug, Default)]
 pub struct Candidates([BTreeMap<Arc<ObjectRef>, Placed>; Kind::COUNT]);
@@ -119,8 +123,9 @@ impl Registry {
                 Content::Same => old,
                 Content::Text(text, stamp) => self.read(&name, &text, stamp, old),
                 Content::Failed(error) => {
-                    let problem =
-                        FileProblem { file: name.clone(), line: 0, message: format!("cannot be read: {error}") };
+                    let unprotected = if old.objects.is_empty() { UNPROTECTED } else { "" };
+                    let message = format!("cannot be read: {error}{unprotected}");
+                    let problem = FileProblem { file: name.clone(), line: 0, message };
                     File { stamp: None, objects: old.objects, problems: vec![problem] }
                 }
             };
@@ -141,7 +146,8 @@ impl Registry {
             file.problems.extend(parsed.broken.iter().map(|broken| {
                 let line = document.line.saturating_add(broken.line).saturating_sub(1);
                 let colon = if broken.field.is_empty() { "" } else { ": " };
-                let message = format!("{}{colon}{}", broken.field, broken.message);
+                let unprotected = if broken.opaque && old.objects.is_empty() { UNPROTECTED } else { "" };
+                let message = format!("{}{colon}{}{unprotected}", broken.field, broken.message);
                 FileProblem { file: name.clone(), line, message }
             }));
         }

@@ -81,7 +81,11 @@ pub fn object(kind: Kind, reference: Arc<ObjectRef>, node: &Node, settings: &Set
     let content = content(kind, node, &mut check);
     let problems = check.problems;
     let content = content.filter(|_| !problems.has_errors());
-    Object { kind, content, problems: problems.into_vec(), lines: Lines::of(node), reference }
+    let stand_in = match (kind, &content) {
+        (Kind::PeerAuthentication, None) => peer_authentication::strictest(node, &reference, settings),
+        _ => None,
+    };
+    Object { kind, content, stand_in, problems: problems.into_vec(), lines: Lines::of(node), reference }
 }
 
 /// An object of a kind that has no effect yet.
@@ -89,7 +93,8 @@ pub fn unsupported(reference: Arc<ObjectRef>, node: &Node, effect: &str) -> Obje
     let mut problems = Problems::default();
     problems.error(&FieldPath::of("kind"), format!("{} {effect}", reference.kind));
     let lines = Lines::of(node);
-    Object { kind: Kind::Unsupported, content: None, problems: problems.into_vec(), lines, reference }
+    let problems = problems.into_vec();
+    Object { kind: Kind::Unsupported, content: None, stand_in: None, problems, lines, reference }
 }
 
 fn content(kind: Kind, node: &Node, check: &mut Check<'_>) -> Option<Content> {

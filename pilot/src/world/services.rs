@@ -60,10 +60,14 @@ impl Services {
 
     /// Host-only services with this port that clients in `namespace` see, oldest first.
     pub fn host_only(&self, namespace: &str, port: u16) -> impl Iterator<Item = &Arc<Service>> {
-        let services = self.host_only.get(&port).map_or(&[][..], Vec::as_slice);
-        services.iter().filter(move |service| {
+        self.host_only_of(port).iter().filter(move |service| {
             self.get(namespace, &service.host).is_some_and(|chosen| Arc::ptr_eq(chosen, service))
         })
+    }
+
+    /// All host-only services with this port, whoever sees them, the one with precedence first.
+    pub fn host_only_of(&self, port: u16) -> &[Arc<Service>] {
+        self.host_only.get(&port).map_or(&[], Vec::as_slice)
     }
 
     /// The ports of all host-only services that clients in `namespace` see.

@@ -1,6 +1,7 @@
 //! What is wrong is reported and does not take effect; what was right stays in force.
 
 use crate::fixture::{Fixture, SHOP, host};
+use pilot::model::{Labels, MtlsMode};
 use std::fs;
 
 fn routes(name: &str, subset: &str) -> String {
@@ -98,4 +99,62 @@ fn an_unreadable_file_keeps_what_it_held() {
     assert!(update.changed.is_empty());
     assert_eq!(subset(&fixture, "catalog").as_deref(), Some("v1"));
     assert!(fixture.findings()[0].starts_with("routes.yaml: cannot be read: "), "{:?}", fixture.findings());
+}
+
+fn policy(name: &str, namespace: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {spec}\n---\n"
+    )
+}
+
+/// What port 80 of an app accepts.
+fn mode(fixture: &Fixture, namespace: &str, app: &str) -> MtlsMode {
+    fixture.world().mtls_mode(namespace, &[("app", app)].into_iter().collect::<Labels>(), 80)
+}
+
+#[test]
+fn a_wrong_peer_authentication_without_a_last_good_one_is_strict_in_its_scope() {
+    let wrong = "{mtls: {mode: STRCT}}";
+    let selecting = "{selector: {matchLabels: {app: a}}, mtls: {mode: [STRICT]}}";
+    let text = policy("default", "shop", wrong)
+        + &policy("a", "bank", selecting)
+        + &policy("untold", "park", "{selector: {labels: {app: a}}, mtls: {mode: STRICT}}")
+        + &policy("misspelt", "zoo", "{selectr: {matchLabels: {app: a}}, mtls: {mode: STRICT}}");
+    let mut fixture = Fixture::with("x.yaml", &text);
+    for (namespace, app, expected) in [
+        ("shop", "a", MtlsMode::Strict),
+        ("bank", "a", MtlsMode::Strict),
+        ("bank", "b", MtlsMode::Permissive),
+        ("park", "a", MtlsMode::Permissive),
+        ("zoo", "b", MtlsMode::Permissive),
+        ("elsewhere", "a", MtlsMode::Permissive),
+    ] {
+        assert_eq!(mode(&fixture, namespace, app), expected, "{namespace} {app}");
+    }
+    assert!(fixture.status("PeerAuthentication", "shop", "default").contains("STRICT is in force"));
+    assert!(fixture.status("PeerAuthentication", "park", "untold").contains("plain text is served"));
+
+    fixture.change("x.yaml", &policy("default", "shop", "{mtls: {mode: PERMISSIVE}}"));
+    assert_eq!(mode(&fixture, "shop", "a"), MtlsMode::Permissive);
+    assert!(fixture.findings().is_empty(), "{:?}", fixture.findings());
+    fixture.change("x.yaml", &policy("default", "shop", wrong));
+    assert_eq!(mode(&fixture, "shop", "a"), MtlsMode::Permissive, "the last good one stays in force");
+    assert_eq!(fixture.findings().len(), 1, "{:?}", fixture.findings());
+}
+
+#[test]
+fn a_wrong_peer_authentication_of_the_root_namespace_makes_the_mesh_strict() {
+    let fixture = Fixture::with("x.yaml", &policy("mesh", "istio-system", "{mtls: STRICT}"));
+    assert_eq!(mode(&fixture, "anywhere", "a"), MtlsMode::Strict);
+}
+
+#[test]
+fn a_file_that_does_not_parse_at_first_says_that_its_policies_are_not_in_force() {
+    let broken = policy("default", "shop", "{mtls: {mode: STRICT}").replace("---\n", "");
+    let mut fixture = Fixture::with("x.yaml", &broken);
+    assert!(fixture.findings()[0].contains("nothing of it is in force"), "{:?}", fixture.findings());
+    fixture.change("x.yaml", &policy("default", "shop", "{mtls: {mode: STRICT}}"));
+    fixture.change("x.yaml", &broken);
+    assert!(!fixture.findings()[0].contains("nothing of it is in force"), "{:?}", fixture.findings());
+    assert_eq!(mode(&fixture, "shop", "a"), MtlsMode::Strict);
 }

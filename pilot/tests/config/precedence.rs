@@ -153,6 +153,28 @@ fn subset_and_port_levels_override_block_by_block() {
     assert_eq!(level(80, Some("v1")), (Some(LoadBalancer::RoundRobin), Some(TlsMode::Disable)));
 }
 
+#[test]
+fn a_port_level_of_a_subset_hides_what_the_host_says() {
+    let text = destination_rule(
+        "x",
+        "shop",
+        &format!(
+            "{REVIEWS}
+  trafficPolicy: {{tls: {{mode: DISABLE}}}}
+  subsets:
+  - name: v1
+    labels: {{version: v1}}
+    trafficPolicy: {{portLevelSettings: [{{port: {{number: 80}}, loadBalancer: {{simple: ROUND_ROBIN}}}}]}}"
+        ),
+    );
+    let fixture = Fixture::with("x.yaml", &text);
+    let world = fixture.world();
+    let rule = world.destination_rule("shop", world.service("shop", &host("reviews")).unwrap()).unwrap();
+    let level = rule.effective(80, Some("v1"));
+    assert_eq!((level.load_balancer, level.tls), (Some(LoadBalancer::RoundRobin), None));
+    assert_eq!(rule.effective(81, Some("v1")).tls.unwrap().mode, TlsMode::Disable);
+}
+
 fn entry(name: &str, namespace: &str, extra: &str) -> String {
     format!(
         "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec:\n  hosts: [api.example.com]\n  ports: [{{number: 443, name: tls, protocol: TLS}}]\n  {extra}\n---\n"

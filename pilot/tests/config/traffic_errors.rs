@@ -192,6 +192,10 @@ fn a_service_entry_may_not_take_over_the_service_of_another_namespace() {
     );
 }
 
+const STRICT: &str =
+    "x.yaml:1: STRICT is in force for whom it is for until it is mended: no right version of it is known";
+const UNTOLD: &str = "x.yaml:1: it is not in force, and nothing is in its place, because whom it is for cannot be told: where no other policy forbids it, plain text is served until it is mended";
+
 #[test]
 fn peer_authentications() {
     specs_give(
@@ -200,19 +204,19 @@ fn peer_authentications() {
         &[
             (
                 "  mtls: {mode: STRCT}\n",
-                &["x.yaml:5: spec.mtls.mode: \"STRCT\" is none of its values; did you mean STRICT?"],
+                &[STRICT, "x.yaml:5: spec.mtls.mode: \"STRCT\" is none of its values; did you mean STRICT?"],
             ),
             (
                 "  portLevelMtls: {8080: {mode: DISABLE}}\n",
-                &["x.yaml:5: spec.portLevelMtls: needs a selector: ports belong to workloads"],
+                &[STRICT, "x.yaml:5: spec.portLevelMtls: needs a selector: ports belong to workloads"],
             ),
             (
                 "  selector: {matchLabels: {app: x}}\n  portLevelMtls: {http: {mode: DISABLE}}\n",
-                &["x.yaml:6: spec.portLevelMtls.http: \"http\" is not a port; use 1 to 65535"],
+                &[STRICT, "x.yaml:6: spec.portLevelMtls.http: \"http\" is not a port; use 1 to 65535"],
             ),
             (
                 "  selector: {labels: {app: x}}\n",
-                &["x.yaml:5: spec.selector.labels: no such field; there are matchLabels"],
+                &[UNTOLD, "x.yaml:5: spec.selector.labels: no such field; there are matchLabels"],
             ),
         ],
     );
@@ -220,6 +224,7 @@ fn peer_authentications() {
     assert_eq!(
         findings_of(root),
         [
+            UNTOLD,
             "x.yaml:5: spec.selector: has no effect in the root namespace, where only a policy for the whole mesh counts; move it to the workload's namespace"
         ]
     );

@@ -122,7 +122,7 @@ impl Control {
     fn on_demand(&mut self, demand: Demand) {
         match demand {
             Demand::Destination(address, answer) => {
-                self.store.demand(address);
+                self.store.demand(address, self.handover.seconds());
                 self.waiting.push((address, answer));
             }
             Demand::Workload(ip) => self.store.ask_workload(ip, self.handover.seconds()),

@@ -6,7 +6,6 @@
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use xds::ResourceType;
 
@@ -16,6 +15,12 @@ use crate::snapshot::Compiled;
 
 /// A change that waits for longer than this is put in force as it is.
 const PATIENCE_SECONDS: u64 = 15;
+
+/// Destinations that are kept subscribed; then the one unused for longest goes. A workload that scans ports must not
+/// take the subscriptions, which the control plane limits, from the destinations that it really uses.
+const MAX_DEMANDED: usize = 10_000;
+/// Peers of which it is known who they are; clients from outside the mesh may be many.
+const MAX_WORKLOADS: usize = 5_000;
 
 /// A resource by kind and name.
 pub type Name = (ResourceType, Arc<str>);
@@ -34,7 +39,8 @@ pub struct Store {
     staged_listeners: HashMap<Arc<str>, Staged<Listener>>,
     staged_routes: HashMap<Arc<str>, Staged<RouteTable>>,
     staged_clusters: HashMap<Arc<str>, Staged<Cluster>>,
-    demanded: HashSet<SocketAddr>,
+    /// Destinations that connections asked for, and when.
+    demanded: HashMap<SocketAddr, u64>,
     asked_workloads: HashMap<IpAddr, u64>,
     subscribed: HashSet<Name>,
     outbound_port: u16,
@@ -77,6 +83,16 @@ impl Store {
     /// Takes in an accepted resource. `now` in seconds of the proxy's clock.
     pub fn accept(&mut self, name: &str, value: Compiled, now: u64) {
         let name: Arc<str> = name.into();
+        let by_name = match &value {
+            Compiled::Routes(_) => Some(ResourceType::Route),
+            Compiled::Endpoints(_) => Some(ResourceType::Endpoint),
+            Compiled::Workload(_) => Some(ResourceType::Address),
+            Compiled::Listener(_) | Compiled::Cluster(_) => None,
+        };
+        // It was given up while it was on its way.
+        if by_name.is_some_and(|kind| !self.subscribed.contains(&(kind, name.clone()))) {
+            return;
+        }
         match value {
             Compiled::Listener(value) => self.stage_listener(name, value, now),
             Compiled::Routes(value) => drop(self.staged_routes.insert(name, Staged { value, since: now })),
@@ -137,13 +153,36 @@ impl Store {
     }
 
     /// Somebody wants to connect there.
-    pub fn demand(&mut self, address: SocketAddr) {
-        self.demanded.insert(address);
-        self.demanded.insert(any_address(address));
+    pub fn demand(&mut self, address: SocketAddr, now: u64) {
+        if self.demanded.len() >= MAX_DEMANDED {
+            self.let_go_of_the_oldest(now);
+        }
+        self.demanded.insert(address, now);
+        self.demanded.insert(any_address(address), now);
+    }
+
+    /// When a destination was last asked for or used.
+    fn last_wanted(&self, address: &SocketAddr, demanded: u64, now: u64) -> u64 {
+        self.tables.destinations.get(address).map_or(demanded, |destination| destination.usage.last(now).max(demanded))
+    }
+
+    /// Lets go of the tenth that was unused for longest.
+    fn let_go_of_the_oldest(&mut self, now: u64) {
+        let mut by_age: Vec<(u64, SocketAddr)> =
+            self.demanded.iter().map(|(address, at)| (self.last_wanted(address, *at, now), *address)).collect();
+        by_age.sort_unstable();
+        for (_, address) in by_age.into_iter().take(MAX_DEMANDED / 10) {
+            self.demanded.remove(&address);
+        }
     }
 
     /// Somebody wants to know who is there.
     pub fn ask_workload(&mut self, ip: IpAddr, now: u64) {
+        if self.asked_workloads.len() >= MAX_WORKLOADS
+            && let Some(oldest) = self.asked_workloads.iter().min_by_key(|(_, asked)| **asked).map(|(ip, _)| *ip)
+        {
+            self.asked_workloads.remove(&oldest);
+        }
         self.asked_workloads.insert(ip, now);
     }
 
@@ -208,9 +247,8 @@ impl Store {
         }
         let address = known.present().map(|listener| listener.address).or_else(|| parse_listener_name(name));
         if let Some(address) = address {
-            let last_used =
-                self.tables.destinations.get(&address).map_or(0, |old| old.last_used.load(Ordering::Relaxed));
-            let destination = Destination { listener: known, last_used: AtomicU64::new(last_used) };
+            let usage = self.tables.destinations.get(&address).map(|old| old.usage.clone()).unwrap_or_default();
+            let destination = Destination { listener: known, usage };
             self.tables.destinations.insert(address, Arc::new(destination));
         }
     }
@@ -231,7 +269,9 @@ impl Store {
         self.dirty = true;
         match kind {
             ResourceType::Listener => {
-                self.listeners.remove(name);
+                if let Some(Known::Present(old)) = self.listeners.remove(name) {
+                    self.replaced.push((old, None));
+                }
                 self.staged_listeners.remove(name);
                 if let Some(address) = parse_listener_name(name) {
                     self.tables.destinations.remove(&address);
@@ -252,7 +292,7 @@ impl Store {
     /// Names that connections, listeners, routes and clusters need.
     fn wanted(&self) -> HashSet<Name> {
         let mut wanted: HashSet<Name> =
-            self.demanded.iter().map(|address| (ResourceType::Listener, listener_name(*address).into())).collect();
+            self.demanded.keys().map(|address| (ResourceType::Listener, listener_name(*address).into())).collect();
         wanted.extend(self.asked_workloads.keys().map(|ip| (ResourceType::Address, format!("/{ip}").into())));
         let listeners = self.listeners.values().filter_map(Known::present);
         let mut clusters: HashSet<Arc<str>> = HashSet::new();
@@ -295,12 +335,15 @@ impl Store {
 
     /// Lets go of destinations that nothing has gone to for `idle` seconds.
     pub fn lapse(&mut self, now: u64, idle: u64) {
-        let destinations = &self.tables.destinations;
-        self.demanded.retain(|address| {
-            destinations
-                .get(address)
-                .is_none_or(|destination| now.saturating_sub(destination.last_used.load(Ordering::Relaxed)) < idle)
-        });
+        let over: Vec<SocketAddr> = self
+            .demanded
+            .iter()
+            .filter(|(address, at)| now.saturating_sub(self.last_wanted(address, **at, now)) >= idle)
+            .map(|(address, _)| *address)
+            .collect();
+        for address in over {
+            self.demanded.remove(&address);
+        }
         self.asked_workloads.retain(|_, asked| now.saturating_sub(*asked) < idle);
     }
 }

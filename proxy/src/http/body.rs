@@ -20,6 +20,7 @@ const REPLAY_LIMIT: usize = 64 * 1024;
 pub struct Meter {
     bytes: Cell<u64>,
     ended: Cell<Option<Instant>>,
+    broken: Cell<bool>,
     waiting: RefCell<Option<Waker>>,
 }
 
@@ -62,6 +63,7 @@ pub struct Metered {
 pub struct Replay {
     shared: Rc<RefCell<Kept>>,
     next: usize,
+    turn: u32,
 }
 
 #[derive(Debug)]
@@ -71,6 +73,8 @@ struct Kept {
     bytes: usize,
     overflowed: bool,
     ended: bool,
+    /// Of the reader that may read; one that an earlier try left behind must not take frames from the next.
+    turn: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -102,9 +106,16 @@ impl Meter {
         self.ended.get()
     }
 
+    /// Whether the downstream broke off before the request was whole.
+    pub fn is_broken(&self) -> bool {
+        self.broken.get()
+    }
+
     /// Notes that there is nothing more to come.
     pub fn mark_ended(&self) {
-        self.ended.set(Some(Instant::now()));
+        if self.ended.get().is_none() {
+            self.ended.set(Some(Instant::now()));
+        }
         if let Some(waker) = self.waiting.borrow_mut().take() {
             waker.wake();
         }
@@ -129,33 +140,44 @@ impl RequestBody {
             Self::Once(_) => false,
             Self::Replay(replay) => {
                 let kept = replay.shared.borrow();
-                (kept.ended || kept.source.is_end_stream()) && !kept.overflowed
+                kept.is_good() && (kept.ended || kept.source.is_end_stream())
             }
         }
     }
 
-    /// The same body for another try; `None` when it can no longer be had whole.
+    /// The same body for another try, if it is kept; ask [`Self::can_replay`] again when that try comes.
     pub fn again(&self) -> Option<Self> {
         match self {
             Self::Empty => Some(Self::Empty),
             Self::Once(_) => None,
-            Self::Replay(replay) => {
-                let overflowed = replay.shared.borrow().overflowed;
-                (!overflowed).then(|| Self::Replay(Replay { shared: replay.shared.clone(), next: 0 }))
-            }
+            Self::Replay(replay) => Some(Self::Replay(Replay { shared: replay.shared.clone(), next: 0, turn: 0 })),
+        }
+    }
+
+    /// Whether a reader that starts now gets the body whole.
+    pub fn can_replay(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Once(_) => false,
+            Self::Replay(replay) => replay.shared.borrow().is_good(),
         }
     }
 }
 
 impl Replay {
     fn new(source: Metered) -> Self {
-        let kept = Kept { source, frames: VecDeque::new(), bytes: 0, overflowed: false, ended: false };
-        Self { shared: Rc::new(RefCell::new(kept)), next: 0 }
+        let kept = Kept { source, frames: VecDeque::new(), bytes: 0, overflowed: false, ended: false, turn: 0 };
+        Self { shared: Rc::new(RefCell::new(kept)), next: 0, turn: 0 }
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut kept = self.shared.borrow_mut();
-        if kept.overflowed && self.next == 0 {
+        if self.turn == 0 {
+            kept.turn += 1;
+            self.turn = kept.turn;
+        }
+        let too_late = self.next == 0 && !kept.is_good();
+        if too_late || self.turn != kept.turn || kept.source.meter.is_broken() {
             return Poll::Ready(Some(Err(BodyError::Gone)));
         }
         if let Some(frame) = kept.frames.get(self.next).filter(|_| !kept.overflowed) {
@@ -176,6 +198,10 @@ impl Replay {
 }
 
 impl Kept {
+    fn is_good(&self) -> bool {
+        !self.overflowed && !self.source.meter.is_broken()
+    }
+
     /// Past the limit everything is let go: the try under way goes on streaming, another is not possible.
     fn keep(&mut self, frame: &Frame<Bytes>) {
         if self.overflowed {
@@ -216,9 +242,16 @@ impl Body for Metered {
                 let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
                 this.meter.bytes.set(this.meter.bytes.get() + bytes);
                 this.timer = None;
+                // Whoever reads may stop here, without asking for the end.
+                if this.incoming.is_end_stream() {
+                    this.meter.mark_ended();
+                }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
+            Poll::Ready(Some(Err(error))) => {
+                this.meter.broken.set(true);
+                Poll::Ready(Some(Err(error.into())))
+            }
             Poll::Ready(None) => {
                 this.meter.mark_ended();
                 Poll::Ready(None)
@@ -227,6 +260,7 @@ impl Body for Metered {
                 let Some(idle) = this.idle else { return Poll::Pending };
                 let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + idle)));
                 ready!(timer.as_mut().poll(cx));
+                this.meter.broken.set(true);
                 Poll::Ready(Some(Err(BodyError::Idle(idle))))
             }
         }
@@ -259,7 +293,8 @@ impl Body for RequestBody {
             Self::Once(body) => body.is_end_stream(),
             Self::Replay(body) => {
                 let kept = body.shared.borrow();
-                (kept.ended || kept.source.is_end_stream()) && (kept.overflowed || body.next >= kept.frames.len())
+                let none_kept = if kept.overflowed { body.next > 0 } else { body.next >= kept.frames.len() };
+                none_kept && (kept.ended || kept.source.is_end_stream()) && !kept.source.meter.is_broken()
             }
         }
     }

@@ -28,6 +28,7 @@ pub struct Exchange {
     /// Whether the client speaks gRPC.
     pub grpc: bool,
     request_head: u64,
+    finished: Cell<bool>,
     /// The upstream that answered, once there is one.
     pub upstream: Option<Answered>,
     /// The service that was meant, also when nothing answered.
@@ -90,6 +91,7 @@ impl Exchange {
             logged,
             meter: Rc::default(),
             grpc: grpc::is_grpc(&parts.headers),
+            finished: Cell::new(false),
             request_head: head_bytes(&parts.headers) + parts.uri.path().len() as u64,
             upstream: None,
             service: None,
@@ -109,6 +111,7 @@ impl Exchange {
 
     /// The response has ended: counts it and writes its line.
     pub fn finish(&self, head: &ResponseHead, body_bytes: u64, trailers: Option<&HeaderMap>, ended: Ended) {
+        self.finished.set(true);
         match ended {
             Ended::Complete => {}
             Ended::UpstreamBroke => self.flag(ResponseFlags::UC),
@@ -175,6 +178,15 @@ impl Exchange {
         entry.requested_server_name = self.connection.server_name.as_deref();
         entry.route_name = self.route.as_deref();
         entry
+    }
+}
+
+impl Drop for Exchange {
+    /// The downstream left before there was an answer: counted as Envoy does, with code 0.
+    fn drop(&mut self) {
+        if !self.finished.get() {
+            self.finish(&ResponseHead { status: 0, bytes: 0, grpc_status: None }, 0, None, Ended::DownstreamGone);
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use http::header::COOKIE;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
@@ -93,7 +94,9 @@ pub async fn forward(
         .map_err(|_| no_upstream(NoUpstream::NoCluster))?;
     exchange.service = Some(upstream.cluster.service.clone());
     let timeout = forward.timeout.effective(&parts.headers);
-    let told = timeout.filter(|_| !connection.settings.suppress_envoy_headers);
+    let per_try = forward.retry.as_ref().and_then(|policy| policy.per_try_timeout);
+    let expected = timeout.into_iter().chain(per_try).min();
+    let told = expected.filter(|_| !connection.settings.suppress_envoy_headers);
     edit(&mut parts, target, told)?;
 
     let switching = upgrade.then(|| parts.extensions.remove::<hyper::upgrade::OnUpgrade>()).flatten();
@@ -107,7 +110,7 @@ pub async fn forward(
     let Some(timeout) = timeout else {
         let won = tries.run(parts, body).await;
         copies.send();
-        return finish(won?, None, switching);
+        return finish((worker, connection), won?, None, switching);
     };
     // As with Envoy the clock starts when the whole request has arrived.
     let deadline = async { tokio::time::sleep_until(meter.end().await + timeout).await };
@@ -116,7 +119,8 @@ pub async fn forward(
         answered = tries.run(parts, body) => {
             copies.send();
             let from = meter.ended_at().unwrap_or_else(tokio::time::Instant::now);
-            finish(answered?, Some(Box::pin(tokio::time::sleep_until(from + timeout))), switching)
+            let deadline = Box::pin(tokio::time::sleep_until(from + timeout));
+            finish((worker, connection), answered?, Some(deadline), switching)
         }
         () = deadline => Err(timed_out()),
     }
@@ -141,6 +145,7 @@ fn edit(parts: &mut Parts, target: &Target, timeout: Option<Duration>) -> Result
 type Won = (Answer, Rc<Host>, crate::upstream::Busy);
 
 fn finish(
+    (worker, connection): (&Rc<Worker>, &Rc<Connection>),
     (answer, _host, busy): Won,
     deadline: Option<Pin<Box<Sleep>>>,
     switching: Option<hyper::upgrade::OnUpgrade>,
@@ -156,7 +161,7 @@ fn finish(
                 "the upstream switched protocols without being asked",
             ));
         };
-        upgrade::join(downstream, hyper::upgrade::on(&mut response));
+        upgrade::join(worker, connection, downstream, hyper::upgrade::on(&mut response));
         return Ok(Forwarded { response, held: Held { lease, busy }, deadline: None, switched });
     }
     Ok(Forwarded { response, held: Held { lease, busy }, deadline, switched })
@@ -177,8 +182,11 @@ impl Tries<'_> {
             if self.forward.attempt_count_in_request {
                 parts.headers.insert(ATTEMPT_COUNT, HeaderValue::from(self.retries + 1));
             }
+            let workload = host.workload(None);
+            self.exchange.upstream = Some(Answered { workload, address: host.endpoint.address });
             let outcome = self.attempt(&host, parts, body).await;
-            if self.may_retry(&outcome) && again.is_some() {
+            let again = again.filter(|(_, body)| body.can_replay());
+            if again.is_some() && self.may_retry(&outcome) {
                 self.note_retry(&outcome, &host);
                 self.pause().await;
                 next = again;
@@ -196,13 +204,20 @@ impl Tries<'_> {
         let sent = pool::send(handover, &self.upstream, host, version, request);
         let sent = match self.retry.and_then(|policy| policy.per_try_timeout) {
             None => sent.await,
-            Some(limit) => match tokio::time::timeout(limit, sent).await {
-                Ok(sent) => sent,
-                Err(_) => return Try::TimedOut,
-            },
+            Some(limit) => {
+                // Like the route's, this clock starts when the whole request has arrived.
+                let meter = self.exchange.meter.clone();
+                let from = tokio::time::Instant::from_std(started);
+                tokio::select! {
+                    biased;
+                    sent = sent => sent,
+                    () = async { tokio::time::sleep_until(meter.end().await.max(from) + limit).await } => return Try::TimedOut,
+                }
+            }
         };
         match sent {
             Ok(answer) => Try::Answered(Box::new(answer), host.clone(), started.elapsed()),
+            Err(Failure { text, .. }) if self.exchange.meter.is_broken() => Try::Failed(FailureKind::Downstream, text),
             Err(Failure { kind, text, .. }) => Try::Failed(kind, text),
         }
     }
@@ -291,7 +306,10 @@ fn not_processed(answer: &Answer) -> bool {
 /// The head as the chosen version wants it.
 pub(super) fn towards(version: pool::Version, mut parts: Parts, body: RequestBody) -> Request<RequestBody> {
     match version {
-        pool::Version::Http1 => parts.version = Version::HTTP_11,
+        pool::Version::Http1 => {
+            parts.version = Version::HTTP_11;
+            join_cookies(&mut parts.headers);
+        }
         pool::Version::Http2 => {
             parts.version = Version::HTTP_2;
             let host = parts.headers.remove(http::header::HOST);
@@ -299,6 +317,17 @@ pub(super) fn towards(version: pool::Version, mut parts: Parts, body: RequestBod
         }
     }
     Request::from_parts(parts, body)
+}
+
+/// HTTP/2 may split a cookie into several fields; HTTP/1 has one (RFC 9113 section 8.2.3).
+fn join_cookies(headers: &mut http::HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(COOKIE, whole);
+    }
 }
 
 /// HTTP/2 has the authority in the target (RFC 9113 section 8.3.1).

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::HOST;
 use http::request::Parts;
@@ -17,6 +18,9 @@ use super::fraction::Fraction;
 use super::normalise::without_port;
 use crate::upstream::pool;
 use crate::worker::{Connection, Worker};
+
+/// A copy that is not answered for so long is given up; Envoy's default for a route.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Where copies go, and of how many requests.
 #[derive(Debug, Clone)]
@@ -90,8 +94,9 @@ impl<'a> Copies<'a> {
                     let (worker, cluster, destination) =
                         (self.worker.clone(), mirror.cluster.clone(), self.destination);
                     tokio::task::spawn_local(async move {
-                        let sent = send(&worker, &cluster, destination, head, body).await;
-                        let outcome = if sent.is_some() { "answered" } else { "failed" };
+                        let sent =
+                            tokio::time::timeout(PATIENCE, send(&worker, &cluster, destination, head, body)).await;
+                        let outcome = if matches!(sent, Ok(Some(()))) { "answered" } else { "failed" };
                         worker.handover.stats.mirrored.with(&[outcome]).inc();
                     });
                 }

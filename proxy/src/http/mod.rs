@@ -31,7 +31,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HOST, SERVER};
+use http::header::{CONNECTION, EXPECT, HOST, SERVER, UPGRADE};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
@@ -62,6 +62,10 @@ pub async fn serve(
 
     let rules =
         validate::Rules { reject_underscores: settings.reject_underscores, accept_http10: settings.accept_http10 };
+    if parts.headers.len() > settings.max_headers {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return refuse(&worker, &connection, exchange, &validate::Refusal::new(status, "too_many_headers"));
+    }
     if let Err(refusal) = validate::request(&parts, rules) {
         return refuse(&worker, &connection, exchange, &refusal);
     }
@@ -154,6 +158,12 @@ fn prepare(
         rewrite::set_path(parts, path)?;
     }
     let headers = &mut parts.headers;
+    let switches = headers.get(UPGRADE).is_some_and(|protocol| !protocol.as_bytes().eq_ignore_ascii_case(b"h2c"));
+    if switches && !upgrade && !connection.http2 {
+        return Err(validate::Refusal::new(StatusCode::FORBIDDEN, "upgrade_failed"));
+    }
+    // The server side answers it when the body is asked for.
+    headers.remove(EXPECT);
     forwarded::strip_hop_by_hop(headers, upgrade);
     forwarded::strip_untrusted(headers);
     headers.remove(NOT_PROCESSED);
@@ -346,11 +356,9 @@ fn own(
     response: Response<Bytes>,
 ) -> Response<ResponseBody> {
     let (mut parts, body) = response.into_parts();
-    let ours = match &connection.settings.server_header {
-        ServerHeader::Overwrite(ours) | ServerHeader::AppendIfAbsent(ours) => ours.clone(),
-        ServerHeader::PassThrough => HeaderValue::from_static("envoy"),
-    };
-    parts.headers.insert(SERVER, ours);
+    if let ServerHeader::Overwrite(ours) | ServerHeader::AppendIfAbsent(ours) = &connection.settings.server_header {
+        parts.headers.insert(SERVER, ours.clone());
+    }
     for_the_downstream(worker, connection, route, &mut parts.headers, false);
     let head = ResponseHead::of(&Response::from_parts(parts.clone(), ()), exchange.grpc);
     Response::from_parts(parts, ResponseBody::own(body, exchange, head))

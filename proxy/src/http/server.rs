@@ -6,12 +6,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::head_guard::{HeadGuard, SharedStage, Stage};
@@ -22,6 +23,8 @@ use crate::io::Io;
 use crate::runtime::LocalExecutor;
 use crate::worker::{Connection, Direction, Worker};
 
+/// How often a connection of a chain that is gone looks whether it is still allowed.
+pub const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// What a connection that is no longer allowed gets to finish its request.
 const LAST_MOMENTS: Duration = Duration::from_secs(2);
 /// A peer that answers no PING for so long is gone.
@@ -53,7 +56,8 @@ async fn serve_http1(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -
         async move {
             stage.set(Stage::Busy);
             let response = super::serve(worker, connection, request).await;
-            Ok::<_, std::convert::Infallible>(response.map(|body| Watched { body, stage }))
+            let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+            Ok::<_, std::convert::Infallible>(response.map(|body| Watched { body, stage, switched }))
         }
     });
     let serving = http1::Builder::new()
@@ -74,15 +78,14 @@ async fn serve_http1(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -
 
 /// Returns a moment after a newer configuration has replaced the connection's filter chain by none that would take
 /// it: plaintext under STRICT. Otherwise its next answer asks the client to connect anew, and nothing is cut.
-async fn refused_by_now(worker: &Worker, connection: &Connection) {
+pub(super) async fn refused_by_now(worker: &Worker, connection: &Connection) {
     connection.chain.retired.wait().await;
-    if connection.direction == Direction::Inbound
-        && !inbound::would_admit(worker, connection.original_dst, &connection.chain)
+    while connection.direction == Direction::Outbound
+        || inbound::would_admit(worker, connection.original_dst, &connection.chain)
     {
-        tokio::time::sleep(LAST_MOMENTS).await;
-    } else {
-        std::future::pending().await
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
+    tokio::time::sleep(LAST_MOMENTS).await;
 }
 
 async fn serve_http2(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -> Result<(), &'static str> {
@@ -106,13 +109,23 @@ async fn serve_http2(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -
     let mut phase = worker.handover.phase.clone();
     tokio::select! {
         served = serving.as_mut() => return served.map_err(|error| why(&error, Stage::Busy)),
-        _ = phase.wait_for(|phase| *phase >= Phase::Draining) => serving.as_mut().graceful_shutdown(),
+        () = time_to_go(&mut phase) => serving.as_mut().graceful_shutdown(),
         () = connection.chain.retired.wait() => serving.as_mut().graceful_shutdown(),
     }
     tokio::select! {
         served = serving => served.map_err(|error| why(&error, Stage::Busy)),
         () = refused_by_now(worker, connection) => Ok(()),
         _ = phase.wait_for(|phase| *phase >= Phase::Stopping) => Ok(()),
+    }
+}
+
+/// Returns when clients should go elsewhere; one that has come since may send its first requests.
+async fn time_to_go(phase: &mut watch::Receiver<Phase>) {
+    let late = *phase.borrow() >= Phase::Draining;
+    // The sender lives as long as the process.
+    let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;
+    if late {
+        tokio::time::sleep(LAST_MOMENTS).await;
     }
 }
 
@@ -132,6 +145,8 @@ fn why(error: &hyper::Error, stage: Stage) -> &'static str {
 struct Watched {
     body: ResponseBody,
     stage: SharedStage,
+    /// What follows is no HTTP, and has other silences.
+    switched: bool,
 }
 
 impl Body for Watched {
@@ -156,6 +171,8 @@ impl Body for Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        self.stage.set(Stage::Idle(Instant::now()));
+        if !self.switched {
+            self.stage.set(Stage::Idle(Instant::now()));
+        }
     }
 }

@@ -183,7 +183,7 @@ pub enum ServerHeader {
     Overwrite(HeaderValue),
     /// Ours, if the upstream says nothing.
     AppendIfAbsent(HeaderValue),
-    /// The upstream's; ours is on nothing but our own answers.
+    /// The upstream's; our own answers have none.
     PassThrough,
 }
 

@@ -16,4 +16,4 @@ pub use listener::{
     RouteSource, ServerHeader, TcpProxy, Wire,
 };
 pub use retired::Retired;
-pub use tables::{Destination, Known, Tables};
+pub use tables::{Destination, InUse, Known, Tables, Usage};

@@ -46,14 +46,41 @@ impl<T> Clone for Known<T> {
 pub struct Destination {
     /// The listener that stands for it.
     pub listener: Known<Listener>,
-    /// Seconds on the proxy's own clock.
-    pub last_used: AtomicU64,
+    /// Outlives versions of the listener.
+    pub usage: Arc<Usage>,
 }
 
-impl Destination {
-    /// Notes a use.
+/// How a destination is used.
+#[derive(Debug, Default)]
+pub struct Usage {
+    last: AtomicU64,
+    open: AtomicU64,
+}
+
+/// A connection to a destination that is open.
+pub struct InUse(Arc<Usage>);
+
+impl Usage {
+    /// Notes a use, in seconds on the proxy's own clock.
     pub fn touch(&self, now: u64) {
-        self.last_used.store(now, Ordering::Relaxed);
+        self.last.store(now, Ordering::Relaxed);
+    }
+
+    /// When it was last used, for somebody for whom it is `now`; a destination with open connections is in use.
+    pub fn last(&self, now: u64) -> u64 {
+        if self.open.load(Ordering::Relaxed) > 0 { now } else { self.last.load(Ordering::Relaxed) }
+    }
+
+    /// Counts a connection for as long as the guard lives.
+    pub fn open(self: &Arc<Self>) -> InUse {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        InUse(self.clone())
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -40,7 +40,7 @@ pub struct Host {
     /// Configuration.
     pub endpoint: Arc<Endpoint>,
     /// Requests and connections under way; the measure of least-request.
-    pub active: Cell<u32>,
+    pub active: Rc<Cell<u32>>,
     /// Connections for reuse.
     pub pool: Pool,
     /// The endpoint's workload with the identity that its certificate proved.
@@ -75,9 +75,14 @@ impl Clusters {
         Ok(upstream)
     }
 
-    /// Drops clusters that are gone from the snapshot; their idle connections close.
+    /// Drops clusters that are gone from the snapshot, and connections that were idle for too long.
     pub fn retain(&self, tables: &Tables) {
-        self.0.borrow_mut().retain(|name, _| matches!(tables.clusters.get(name), Some(Known::Present(_))));
+        let mut clusters = self.0.borrow_mut();
+        clusters.retain(|name, _| matches!(tables.clusters.get(name), Some(Known::Present(_))));
+        for upstream in clusters.values() {
+            let idle = upstream.cluster.http.idle_timeout;
+            upstream.hosts.borrow().iter().for_each(|host| host.pool.prune(idle));
+        }
     }
 }
 
@@ -153,7 +158,7 @@ impl Upstream {
 
 impl Host {
     fn new(endpoint: Arc<Endpoint>) -> Rc<Self> {
-        Rc::new(Self { endpoint, active: Cell::new(0), pool: Pool::default(), proven: RefCell::default() })
+        Rc::new(Self { endpoint, active: Rc::default(), pool: Pool::default(), proven: RefCell::default() })
     }
 
     /// The same host under a newer description; its connections stay when they would be made alike today.
@@ -167,7 +172,7 @@ impl Host {
         let keep = self.endpoint.transport_match == endpoint.transport_match;
         Rc::new(Self {
             endpoint: endpoint.clone(),
-            active: Cell::new(self.active.get()),
+            active: self.active.clone(),
             pool: if keep { self.pool.take() } else { Pool::default() },
             proven: RefCell::default(),
         })
@@ -191,16 +196,16 @@ impl Host {
     /// Counts a request or connection for as long as the guard lives.
     pub fn busy(self: &Rc<Self>) -> Busy {
         self.active.set(self.active.get() + 1);
-        Busy(self.clone())
+        Busy(self.active.clone())
     }
 }
 
 /// One request or connection under way.
-pub struct Busy(Rc<Host>);
+pub struct Busy(Rc<Cell<u32>>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.active.set(self.0.active.get().saturating_sub(1));
+        self.0.set(self.0.get().saturating_sub(1));
     }
 }
 

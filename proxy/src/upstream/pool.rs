@@ -23,6 +23,8 @@ use crate::model::UpstreamVersion;
 use crate::runtime::LocalExecutor;
 use crate::tls::{Alpn, ISTIO_HTTP1, ISTIO_HTTP2};
 
+/// Streams on a connection whose peer has not said yet how many it takes; what Envoy and our sidecars allow.
+const INITIAL_STREAMS: usize = 100;
 /// Idle HTTP/1.1 connections kept for one endpoint; more are closed.
 const MAX_IDLE: usize = 256;
 
@@ -76,6 +78,8 @@ pub struct Http2 {
     sender: http2::SendRequest<RequestBody>,
     principal: Option<Arc<str>>,
     streams: Cell<usize>,
+    /// What the peer's SETTINGS allow.
+    allowed: Rc<Cell<usize>>,
 }
 
 /// A response whose body is still to come, and what must happen when it has come.
@@ -132,12 +136,18 @@ impl Pool {
         }
     }
 
-    /// An idle HTTP/1.1 connection that is still open.
-    fn idle(&self, timeout: Option<Duration>) -> Option<Http1> {
-        let mut idle = self.http1.borrow_mut();
-        idle.retain(|conn| {
+    /// Closes connections that were idle for longer, and forgets those that are closed.
+    pub fn prune(&self, timeout: Option<Duration>) {
+        self.http1.borrow_mut().retain(|conn| {
             !conn.sender.is_closed() && timeout.is_none_or(|timeout| conn.idle_since.elapsed() < timeout)
         });
+        self.http2.borrow_mut().retain(|conn| !conn.sender.is_closed());
+    }
+
+    /// An idle HTTP/1.1 connection that is still open.
+    fn idle(&self, timeout: Option<Duration>) -> Option<Http1> {
+        self.prune(timeout);
+        let mut idle = self.http1.borrow_mut();
         let last = idle.iter().rposition(|conn| conn.sender.is_ready())?;
         Some(idle.remove(last))
     }
@@ -146,7 +156,7 @@ impl Pool {
     fn shared(&self, limit: usize) -> Option<Rc<Http2>> {
         let mut open = self.http2.borrow_mut();
         open.retain(|conn| !conn.sender.is_closed());
-        open.iter().find(|conn| conn.streams.get() < limit).cloned()
+        open.iter().find(|conn| conn.streams.get() < limit.min(conn.allowed.get())).cloned()
     }
 }
 
@@ -263,7 +273,7 @@ async fn dial_http2(
             .timer(TokioTimer::new())
             .initial_stream_window_size(http.stream_window)
             .initial_connection_window_size(http.connection_window)
-            .initial_max_send_streams(http.max_concurrent_streams as usize)
+            .initial_max_send_streams(INITIAL_STREAMS)
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(10))
             .handshake(TokioIo::new(connected.io))
@@ -271,16 +281,26 @@ async fn dial_http2(
             .map_err(|error| {
                 Rc::new(ConnectError::Io { address: endpoint.address, source: std::io::Error::other(error) })
             })?;
+        let allowed = Rc::new(Cell::new(INITIAL_STREAMS));
+        let publish = allowed.clone();
         tokio::task::spawn_local(async move {
-            if let Err(error) = connection.await {
+            let mut connection = std::pin::pin!(connection);
+            let driven = std::future::poll_fn(|cx| {
+                let polled = connection.as_mut().poll(cx);
+                publish.set(connection.current_max_send_streams());
+                polled
+            });
+            if let Err(error) = driven.await {
                 tracing::debug!(%error, "an upstream HTTP/2 connection ended");
             }
         });
-        Ok(Rc::new(Http2 { sender, principal: connected.principal, streams: Cell::new(0) }))
+        Ok(Rc::new(Http2 { sender, principal: connected.principal, streams: Cell::new(0), allowed }))
     };
     // Whoever polls the dial to its end also puts the connection into the pool: the first may have given up.
     let dial: Dial = dial.inspect(move |outcome| deliver(&weak, outcome)).boxed_local().shared();
     *host.pool.dialling.borrow_mut() = Some(dial.clone());
+    // It goes on when all who wait have gone, so that nobody later meets a dial whose time is over.
+    tokio::task::spawn_local(dial.clone().map(drop));
     dial.await
 }
 

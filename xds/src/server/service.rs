@@ -152,7 +152,7 @@ pub(crate) async fn drive<C: Catalog>(
     let mut request = Some(first);
     loop {
         if let Some(request) = request.take() {
-            state.request(request).map_err(|error| Status::resource_exhausted(error.to_string()))?;
+            state.request(request);
         }
         for response in state.responses() {
             queue.try_send(Ok(response)).map_err(|_| {

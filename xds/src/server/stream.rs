@@ -1,7 +1,10 @@
 //! One client's stream without the socket: all its kinds of resource, the order in which they are sent, and the
 //! calls into the catalog.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use super::{
     Catalog, Change,
@@ -24,17 +27,6 @@ const MAX_NAME: usize = 1024;
 /// How many unknown type URLs are remembered, so that each is logged once.
 const MAX_UNKNOWN: usize = 16;
 
-/// A client asked for more than it may.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum LimitError {
-    #[error(
-        "more than {MAX_NAMES} names subscribed on one stream; unsubscribe from what is not needed, or subscribe to `*`"
-    )]
-    Names,
-    #[error("a {kind} resource name of {length} bytes; at most {MAX_NAME} are accepted")]
-    Name { kind: ResourceType, length: usize },
-}
-
 /// What one client has asked for, over all kinds.
 pub(crate) struct StreamState<C: Catalog> {
     catalog: Arc<C>,
@@ -54,22 +46,54 @@ impl<C: Catalog> StreamState<C> {
         Self { catalog, client, label, warms_clusters, kinds, unknown: BTreeSet::new(), nonce: 0 }
     }
 
-    /// Takes a request: subscriptions, ACK, NACK. Kinds that we do not speak are ignored.
-    pub fn request(&mut self, request: DeltaDiscoveryRequest) -> Result<(), LimitError> {
+    /// Takes a request: subscriptions, ACK, NACK. Kinds that we do not speak are ignored, and so are names that are
+    /// too many or too long: a client that lost its stream for them would ask for the same again.
+    pub fn request(&mut self, request: DeltaDiscoveryRequest) {
         let Some(kind) = ResourceType::from_type_url(&request.type_url) else {
             self.ignore(request.type_url);
-            return Ok(());
+            return;
         };
         if !request.response_nonce.is_empty() {
             self.answer(kind, &request);
         }
-        let asked = asked(kind, request)?;
-        let grows = !asked.subscribe.is_empty();
+        let mut asked = asked(request);
+        let total = asked.subscribe.len();
+        asked.subscribe = self.within_limits(kind, asked.subscribe);
+        self.log_refused_names(kind, total - asked.subscribe.len());
         self.subscribe(kind, asked);
-        if grows && self.kinds.iter().map(TypeState::explicit).sum::<usize>() > MAX_NAMES {
-            return Err(LimitError::Names);
+    }
+
+    /// The names that may be subscribed: none that is too long, and new ones as long as there is room.
+    fn within_limits(&self, kind: ResourceType, names: Vec<Arc<str>>) -> Vec<Arc<str>> {
+        if names.is_empty() {
+            return names;
         }
-        Ok(())
+        let held = self.kinds.iter().map(TypeState::explicit).sum::<usize>();
+        let mut room = MAX_NAMES.saturating_sub(held);
+        let state = &self.kinds[kind.index()];
+        let mut new = HashSet::new();
+        let mut fits = |name: &Arc<str>| {
+            if &**name == WILDCARD || state.is_explicit(name) || new.contains(name) {
+                return true;
+            }
+            if name.len() > MAX_NAME || room == 0 {
+                return false;
+            }
+            room -= 1;
+            new.insert(name.clone())
+        };
+        names.into_iter().filter(|name| fits(name)).collect()
+    }
+
+    fn log_refused_names(&self, kind: ResourceType, refused: usize) {
+        static LIMIT: LogLimit = LogLimit::new();
+        if let Some(left_out) = (refused > 0).then(|| LIMIT.allow()).flatten() {
+            tracing::warn!(
+                client = %self.label, %kind, refused, left_out,
+                "ignored names of a subscription: a stream may have {MAX_NAMES} names of at most {MAX_NAME} bytes. The \
+                 client should give up what it does not need, or subscribe to `*`"
+            );
+        }
     }
 
     fn subscribe(&mut self, kind: ResourceType, asked: Asked) {
@@ -185,27 +209,19 @@ impl<C: Catalog> StreamState<C> {
     }
 }
 
-/// The subscriptions of a request, with names of a reasonable length.
-fn asked(kind: ResourceType, request: DeltaDiscoveryRequest) -> Result<Asked, LimitError> {
-    let checked = |names: Vec<String>| -> Result<Vec<Arc<str>>, LimitError> {
-        names
-            .into_iter()
-            .map(|name| match name.len() {
-                length if length > MAX_NAME => Err(LimitError::Name { kind, length }),
-                _ => Ok(name.into()),
-            })
-            .collect()
-    };
-    Ok(Asked {
-        subscribe: checked(request.resource_names_subscribe)?,
-        unsubscribe: checked(request.resource_names_unsubscribe)?,
+/// The subscriptions of a request.
+fn asked(request: DeltaDiscoveryRequest) -> Asked {
+    Asked {
+        nameless: request.resource_names_subscribe.is_empty() && request.resource_names_unsubscribe.is_empty(),
+        subscribe: request.resource_names_subscribe.into_iter().map(Into::into).collect(),
+        unsubscribe: request.resource_names_unsubscribe.into_iter().map(Into::into).collect(),
         held: request
             .initial_resource_versions
             .into_iter()
             .filter(|(name, _)| name != WILDCARD)
             .map(|(name, version)| (name.into(), version.into()))
             .collect(),
-    })
+    }
 }
 
 fn response(kind: ResourceType, nonce: String, batch: Batch) -> DeltaDiscoveryResponse {

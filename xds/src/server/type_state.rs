@@ -84,6 +84,8 @@ struct Sent {
 /// What a request says, with the names in shared form.
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
+    /// The request names nothing, neither to subscribe nor to unsubscribe.
+    pub nameless: bool,
     pub subscribe: Vec<Arc<str>>,
     pub unsubscribe: Vec<Arc<str>>,
     /// `initial_resource_versions`; counts in the first request only.
@@ -130,6 +132,11 @@ impl TypeState {
         self.names.values().filter(|tracked| tracked.explicit).count()
     }
 
+    /// Whether the client subscribes to this by name.
+    pub fn is_explicit(&self, name: &str) -> bool {
+        self.names.get(name).is_some_and(|tracked| tracked.explicit)
+    }
+
     /// Whether something is to be sent that could not be sent yet.
     pub fn waiting(&self) -> bool {
         !self.dirty.is_empty() || !self.alone.is_empty()
@@ -140,7 +147,7 @@ impl TypeState {
         let first = !std::mem::replace(&mut self.asked, true);
         let mut changed = Subscribed::default();
         // The older way to say `*`: a first request without any name.
-        let legacy = first && asked.subscribe.is_empty() && asked.unsubscribe.is_empty();
+        let legacy = first && asked.nameless;
         if legacy || asked.subscribe.iter().any(|name| &**name == WILDCARD) {
             changed.wildcard = !std::mem::replace(&mut self.wildcard, true);
         }

@@ -75,7 +75,7 @@ fn names(wishes: &[Name]) -> Vec<String> {
 /// A store in which a connection to the service can be decided.
 fn settled() -> Store {
     let mut store = Store::new(15001, 15006);
-    store.demand(address());
+    store.demand(address(), 0);
     store.wishes();
     store.remove(ResourceType::Listener, "0.0.0.0_9000");
     store.accept("10.96.0.1_9000", tcp_listener("a"), 0);
@@ -90,7 +90,7 @@ fn settled() -> Store {
 #[test]
 fn a_demand_asks_step_by_step_for_all_that_a_connection_needs() {
     let mut store = Store::new(15001, 15006);
-    store.demand(address());
+    store.demand(address(), 0);
     assert_eq!(names(&store.wishes().add), ["LDS 0.0.0.0_9000", "LDS 10.96.0.1_9000"]);
     store.remove(ResourceType::Listener, "0.0.0.0_9000");
     store.accept("10.96.0.1_9000", tcp_listener("a"), 0);
@@ -110,7 +110,7 @@ fn a_demand_asks_step_by_step_for_all_that_a_connection_needs() {
 #[test]
 fn what_does_not_exist_is_settled_too() {
     let mut store = Store::new(15001, 15006);
-    store.demand(address());
+    store.demand(address(), 0);
     store.wishes();
     store.remove(ResourceType::Listener, "0.0.0.0_9000");
     store.remove(ResourceType::Listener, "10.96.0.1_9000");
@@ -152,7 +152,7 @@ fn a_refused_change_leaves_the_last_good_in_force() {
 #[test]
 fn a_listener_refused_from_the_start_is_known_as_refused() {
     let mut store = Store::new(15001, 15006);
-    store.demand(address());
+    store.demand(address(), 0);
     store.wishes();
     store.remove(ResourceType::Listener, "0.0.0.0_9000");
     store.refuse(ResourceType::Listener, "10.96.0.1_9000", "nonsense");
@@ -188,4 +188,42 @@ fn connections_of_an_unchanged_chain_are_not_told_of_a_new_version() {
         old.retire_for(new.as_deref());
     }
     assert!(old.chains[0].retired.is_set());
+}
+
+#[test]
+fn a_port_scan_does_not_grow_the_subscriptions_without_bound() {
+    let mut store = settled();
+    for port in 1..=20_000_u16 {
+        let scanned = SocketAddr::from(([10, 97, 0, 1], port));
+        store.demand(scanned, u64::from(port));
+        store.remove(ResourceType::Listener, &listener_name(scanned));
+        store.remove(ResourceType::Listener, &listener_name(any_address(scanned)));
+        store.ask_workload(IpAddr::from([10, 1, (port >> 8) as u8, port as u8]), 1);
+    }
+    assert!(store.demanded.len() <= MAX_DEMANDED + 1);
+    assert!(store.demanded.contains_key(&SocketAddr::from(([10, 97, 0, 1], 20_000))));
+    assert!(store.asked_workloads.len() <= MAX_WORKLOADS);
+}
+
+#[test]
+fn a_destination_with_an_open_connection_does_not_lapse() {
+    let mut store = settled();
+    let open = store.tables().destinations[&address()].usage.open();
+    store.lapse(10_000, 3600);
+    let dropped = names(&store.wishes().drop);
+    assert_eq!(dropped, ["LDS 0.0.0.0_9000"], "the connection still routes by it");
+    drop(open);
+    store.lapse(20_000, 3600);
+    assert_eq!(names(&store.wishes().drop), ["LDS 10.96.0.1_9000"]);
+}
+
+#[test]
+fn a_destination_under_discovery_does_not_lapse_however_old_the_proxy_is() {
+    let mut store = Store::new(15001, 15006);
+    store.demand(address(), 100_000);
+    store.wishes();
+    store.accept("10.96.0.1_9000", tcp_listener("a"), 100_000);
+    store.settle(100_000);
+    store.lapse(100_001, 3600);
+    assert!(names(&store.wishes().drop).is_empty());
 }

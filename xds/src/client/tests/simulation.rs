@@ -160,7 +160,7 @@ impl World {
 
     fn server_reads(&mut self) -> bool {
         let Some(request) = self.to_server.pop_front() else { return false };
-        self.server.request(request).unwrap();
+        self.server.request(request);
         self.push();
         true
     }
