@@ -140,7 +140,7 @@ impl RequestBody {
             Self::Once(_) => false,
             Self::Replay(replay) => {
                 let kept = replay.shared.borrow();
-                kept.is_good() && (kept.ended || kept.source.is_end_stream())
+                kept.is_good() && kept.is_over()
             }
         }
     }
@@ -176,6 +176,10 @@ impl Replay {
             kept.turn += 1;
             self.turn = kept.turn;
         }
+        // At the end there is nothing left that another reader could take.
+        if self.next > 0 && self.next >= kept.frames.len() && !kept.overflowed && kept.is_over() {
+            return Poll::Ready(None);
+        }
         let too_late = self.next == 0 && !kept.is_good();
         if too_late || self.turn != kept.turn || kept.source.meter.is_broken() {
             return Poll::Ready(Some(Err(BodyError::Gone)));
@@ -198,6 +202,10 @@ impl Replay {
 }
 
 impl Kept {
+    fn is_over(&self) -> bool {
+        !self.source.meter.is_broken() && (self.ended || self.source.is_end_stream())
+    }
+
     fn is_good(&self) -> bool {
         !self.overflowed && !self.source.meter.is_broken()
     }
@@ -294,7 +302,7 @@ impl Body for RequestBody {
             Self::Replay(body) => {
                 let kept = body.shared.borrow();
                 let none_kept = if kept.overflowed { body.next > 0 } else { body.next >= kept.frames.len() };
-                none_kept && (kept.ended || kept.source.is_end_stream()) && !kept.source.meter.is_broken()
+                none_kept && kept.is_over()
             }
         }
     }
