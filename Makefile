@@ -1,8 +1,11 @@
 # Every command of the project. `make help` lists them.
-# Build outputs live outside the checkout, so that a fresh clone starts warm; override CARGO_TARGET_DIR to change that.
+# Build outputs live outside the checkout; override CARGO_TARGET_DIR to change that. Each checkout has its own: cargo takes
+# the crates of two checkouts for the same and tells old from new by the time of the files. CI, where every run is a
+# fresh clone, shares one for the dependencies and forgets our own crates first.
 
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/meltemi
-export CARGO_TARGET_DIR ?= $(CACHE)/target
+CHECKOUT := $(if $(CI),ci,$(shell printf %s '$(CURDIR)' | cksum | cut -d ' ' -f 1))
+export CARGO_TARGET_DIR ?= $(CACHE)/target-$(CHECKOUT)
 export MELTEMI_CACHE := $(CACHE)
 MELTEMI = $(CARGO_TARGET_DIR)/debug/meltemi
 
@@ -35,7 +38,10 @@ lint: ## formatting, clippy, dependency rules, licences
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	PATH="$(CACHE)/bin:$$PATH" cargo deny --all-features check bans licenses sources
 
+forget: ## forgets what was built of our own crates, not of the dependencies
+	cargo clean --quiet --workspace 2>/dev/null || true
+
 fmt: ## formats the code
 	cargo fmt --all
 
-.PHONY: help demo build release test test-unit lint fmt
+.PHONY: help demo build release test test-unit lint forget fmt

@@ -1,7 +1,7 @@
 //! The demo inside its sandbox: starts the lab, shows what happens, and stops everything in order.
 
 use super::sample::Sample;
-use super::screen::Screen;
+use super::screen::{self, Screen};
 use super::status::Status;
 use super::{DemoArgs, Output, PORTS, gateway, table};
 use anyhow::{Context, bail};
@@ -134,9 +134,10 @@ async fn ask(lab: &Arc<Lab>, window: &'static str) -> anyhow::Result<Status> {
 
 /// The table, and under it what is wrong.
 fn picture(status: &Status, trouble: Option<String>) -> String {
-    let mut text = table::render(&status.report);
+    let width = screen::width();
+    let mut text = table::render(&status.report, width);
     for line in status.problems.iter().chain(&trouble) {
-        text.push_str(line);
+        text.push_str(&screen::wrap(line, width));
         text.push('\n');
     }
     text

@@ -4,13 +4,16 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use hub::{Edge, Report, Share};
 
-/// The figures as text, in the hub's order.
-pub fn render(report: &Report) -> String {
+/// The figures as text, in the hub's order; cells wrap where the table would be wider than `width`.
+pub fn render(report: &Report, width: Option<u16>) -> String {
     if report.edges.is_empty() {
         return "no requests yet\n".to_owned();
     }
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
+    if let Some(width) = width {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    }
     table.set_header(["edge", "protocol", "requests/s", "success", "p50", "p99", "mTLS", "versions: wanted → seen"]);
     for edge in &report.edges {
         table.add_row(row(edge, report.seconds));
@@ -87,7 +90,7 @@ mod tests {
 
     #[test]
     fn an_edge_is_one_line_with_all_its_figures() {
-        let text = render(&Report { seconds: 10.0, edges: vec![edge()] });
+        let text = render(&Report { seconds: 10.0, edges: vec![edge()] }, None);
         let line = text.lines().find(|line| line.contains("frontend → catalog")).unwrap_or_default();
         for figure in ["http", "15.0", "100 %", "2.3 ms", "2.01 s", "yes", "v1 90 % → 89.3 %  v2 10 % → 10.7 %"] {
             assert!(line.contains(figure), "no {figure:?} in {line:?}");
@@ -103,8 +106,15 @@ mod tests {
     #[test]
     fn what_is_not_known_is_a_dash() {
         let silent = Edge { p50_ms: None, p99_ms: None, mtls: None, shares: Vec::new(), ..edge() };
-        let text = render(&Report { seconds: 0.0, edges: vec![silent] });
+        let text = render(&Report { seconds: 0.0, edges: vec![silent] }, None);
         assert!(text.contains(" - ") && text.contains("0.0"), "{text}");
-        assert!(render(&Report { seconds: 1.0, edges: Vec::new() }).contains("no requests yet"));
+        assert!(render(&Report { seconds: 1.0, edges: Vec::new() }, None).contains("no requests yet"));
+    }
+
+    #[test]
+    fn a_narrow_terminal_sees_every_column() {
+        let text = render(&Report { seconds: 10.0, edges: vec![edge()] }, Some(80));
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(text.contains("mTLS") && text.contains("yes") && text.contains("v1"), "{text}");
     }
 }

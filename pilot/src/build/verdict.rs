@@ -81,6 +81,6 @@ pub(super) fn choose(
 fn downgrade(problem: &mut Problem) {
     if problem.severity == Severity::Error {
         problem.severity = Severity::Warning;
-        problem.message.push_str(" (it was there when this object was loaded; the object stays in force)");
+        problem.message.push_str(" (it was there when this object was loaded; the object stays in force, and requests that need it are answered with 503 until it is back)");
     }
 }

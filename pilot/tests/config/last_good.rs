@@ -86,7 +86,7 @@ fn an_object_that_loses_what_it_names_stays_in_force_and_says_so() {
     assert_eq!(subset(&fixture, "catalog").as_deref(), Some("v2"));
     assert_eq!(
         fixture.status("VirtualService", "shop", "catalog"),
-        "VirtualService shop/catalog (routes.yaml:1) is in force, with warnings\n  routes.yaml:8: spec.http[0].route[0].destination.subset: no subset \"v2\" of catalog.shop.svc.cluster.local in any DestinationRule; it has \"v1\" (it was there when this object was loaded; the object stays in force)"
+        "VirtualService shop/catalog (routes.yaml:1) is in force, with warnings\n  routes.yaml:8: spec.http[0].route[0].destination.subset: no subset \"v2\" of catalog.shop.svc.cluster.local in any DestinationRule; it has \"v1\" (it was there when this object was loaded; the object stays in force, and requests that need it are answered with 503 until it is back)"
     );
 }
 

@@ -104,6 +104,13 @@ impl Exchange {
         }
     }
 
+    /// The request has the id by which both sidecars log it, also when it came without one.
+    pub fn note_request_id(&mut self, parts: &Parts) {
+        if let Some(logged) = &mut self.logged {
+            logged.request_id = parts.headers.get("x-request-id").cloned();
+        }
+    }
+
     /// Adds a flag.
     pub fn flag(&self, flag: ResponseFlags) {
         self.flags.set(self.flags.get() | flag);

@@ -75,6 +75,8 @@ pub async fn serve(
         return refuse(&worker, &connection, exchange, &refusal);
     }
 
+    exchange.note_request_id(&parts);
+
     let route = match find_route(&worker, settings, &parts) {
         Ok(route) => route,
         Err(reply) => return answer(&worker, &connection, exchange, None, reply),

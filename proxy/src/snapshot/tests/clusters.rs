@@ -1,3 +1,5 @@
+//! What becomes of clusters, and which of them are refused.
+
 use std::time::Duration as StdDuration;
 
 use record::Service;

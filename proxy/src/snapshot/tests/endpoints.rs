@@ -1,3 +1,5 @@
+//! What becomes of endpoints, and which of them are refused.
+
 use record::Workload;
 use xds::core::HealthStatus;
 use xds::endpoint::cluster_load_assignment;

@@ -1,3 +1,5 @@
+//! What becomes of listeners, and which of them are refused.
+
 use std::time::Duration as StdDuration;
 
 use xds::core::TrafficDirection;

@@ -1,3 +1,5 @@
+//! What becomes of routes, and which of them are refused.
+
 use std::time::Duration as StdDuration;
 
 use http::{HeaderMap, Request, StatusCode};
