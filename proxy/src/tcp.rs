@@ -7,8 +7,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use record::access_log::Entry;
 use record::{Reporter, ResponseFlags, Security, TcpKey, Workload};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes};
 
@@ -94,7 +95,7 @@ pub async fn serve(
     let mut opened = match opened {
         Ok(opened) => opened,
         Err(refusal) => {
-            Account::failed(worker, &downstream, settings).close(ResponseFlags::UF);
+            Account::failed(worker, &downstream, settings, &refusal).close(ResponseFlags::UF);
             return Err(refusal);
         }
     };
@@ -127,23 +128,38 @@ struct Account<'a> {
     reported: Cell<(u64, u64)>,
     started: Instant,
     closed: Cell<bool>,
+    logged: Logged,
+}
+
+/// What only the access log needs.
+struct Logged {
+    at: SystemTime,
+    remote: SocketAddr,
+    destination: SocketAddr,
+    upstream: Option<SocketAddr>,
+    cluster: Option<Arc<str>>,
+    failure: Option<String>,
 }
 
 impl<'a> Account<'a> {
     fn open(worker: &'a Rc<Worker>, downstream: &Downstream, opened: &Opened) -> Self {
         let service = opened.upstream.cluster.service.clone();
-        let account = Self::new(worker, downstream, opened.workload.clone(), service);
+        let mut account = Self::new(worker, downstream, opened.workload.clone(), service);
+        account.logged.upstream = opened.io.socket().peer_addr().ok();
+        account.logged.cluster = Some(opened.upstream.cluster.name.clone());
         account.series(ResponseFlags::default(), record::TcpSeries::opened);
         account
     }
 
     /// A connection that reached no endpoint counts all the same.
-    fn failed(worker: &'a Rc<Worker>, downstream: &Downstream, settings: &TcpProxy) -> Self {
+    fn failed(worker: &'a Rc<Worker>, downstream: &Downstream, settings: &TcpProxy, refusal: &Refusal) -> Self {
         let tables = worker.handover.tables.load();
         let cluster = settings.targets.iter().find_map(|target| worker.clusters.get(&tables, &target.cluster).ok());
         let service =
             cluster.map_or_else(|| worker.unknown_service.clone(), |upstream| upstream.cluster.service.clone());
-        let account = Self::new(worker, downstream, worker.unknown.clone(), service);
+        let mut account = Self::new(worker, downstream, worker.unknown.clone(), service);
+        account.logged.cluster = settings.targets.clusters().next().cloned();
+        account.logged.failure = Some(refusal.to_string());
         account.series(ResponseFlags::UF, record::TcpSeries::opened);
         account
     }
@@ -164,7 +180,28 @@ impl<'a> Account<'a> {
         let security = if inbound { downstream.security } else { Security::Unknown };
         let (sent, received, reported) = (Cell::new(0), Cell::new(0), Cell::new((0, 0)));
         let (started, closed) = (Instant::now(), Cell::new(false));
-        Self { worker, inbound, source, destination, service, security, sent, received, reported, started, closed }
+        let logged = Logged {
+            at: SystemTime::now(),
+            remote: downstream.remote,
+            destination: downstream.destination,
+            upstream: None,
+            cluster: None,
+            failure: None,
+        };
+        Self {
+            worker,
+            inbound,
+            source,
+            destination,
+            service,
+            security,
+            sent,
+            received,
+            reported,
+            started,
+            closed,
+            logged,
+        }
     }
 
     fn series(&self, flags: ResponseFlags, record: impl FnOnce(&record::TcpSeries)) {
@@ -207,6 +244,23 @@ impl<'a> Account<'a> {
         self.closed.set(true);
         self.report();
         self.series(flags, |series| series.closed(self.started.elapsed()));
+        self.log(flags);
+    }
+
+    /// A line of the access log; a connection has no method, path or status.
+    fn log(&self, flags: ResponseFlags) {
+        let Some(log) = &self.worker.handover.access_log else { return };
+        let mut entry = Entry::new(self.logged.at);
+        entry.response_flags = flags;
+        entry.upstream_transport_failure_reason = self.logged.failure.as_deref();
+        entry.bytes_received = self.received.get();
+        entry.bytes_sent = self.sent.get();
+        entry.duration = self.started.elapsed();
+        entry.upstream_host = self.logged.upstream;
+        entry.upstream_cluster = self.logged.cluster.as_deref();
+        entry.downstream_local_address = Some(self.logged.destination);
+        entry.downstream_remote_address = Some(self.logged.remote);
+        log.log(&entry);
     }
 }
 

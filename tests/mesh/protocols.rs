@@ -37,6 +37,13 @@ fn server_first() -> Outcome {
             ensure!(took < Duration::from_millis(limit), "port {port}: the greeting took {took:?}");
         }
     }
+    crate::waiting::until("lines of the access log", Duration::from_secs(5), || {
+        let sidecar = lab.pod("client").map_err(|error| error.to_string())?.sidecar().ok_or("no sidecar")?;
+        let log = sidecar.log_tail(50);
+        let lines =
+            log.lines().filter(|line| line.contains("outbound|900") && line.contains("10.44.2.31:7000")).count();
+        if lines == 6 { Ok(()) } else { Err(format!("{lines} lines of six connections in\n{log}")) }
+    })?;
     Ok(())
 }
 
