@@ -12,6 +12,7 @@ pub mod fraction;
 pub mod grpc;
 pub mod head_guard;
 pub mod headers;
+pub mod http2;
 pub mod matching;
 pub mod mirror;
 pub mod normalise;

@@ -9,36 +9,28 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::head_guard::{HeadGuard, SharedStage, Stage};
+use super::http2;
 use super::response_body::{ResponseBody, ResponseBodyError};
 use crate::handover::Phase;
 use crate::inbound;
 use crate::io::Io;
-use crate::runtime::LocalExecutor;
 use crate::worker::{Connection, Direction, Worker};
 
 /// How often a connection of a chain that is gone looks whether it is still allowed.
 pub const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// What a connection that is no longer allowed gets to finish its request.
-const LAST_MOMENTS: Duration = Duration::from_secs(2);
-/// A peer that answers no PING for so long is gone.
-const PING_EVERY: Duration = Duration::from_secs(20);
-const PING_ANSWER: Duration = Duration::from_secs(10);
-/// Streams that a peer opened and reset before we looked (CVE-2023-44487); hyper's default, never unbounded.
-const MAX_PENDING_RESETS: usize = 20;
-/// Streams that a peer made us reset (CVE-2025-8671); hyper's default, never unbounded.
-const MAX_LOCAL_RESETS: usize = 1024;
+pub(super) const LAST_MOMENTS: Duration = Duration::from_secs(2);
 
 /// Serves until the connection ends.
 pub async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, io: Io) {
     let ended = if connection.http2 {
-        serve_http2(&worker, &connection, io).await
+        http2::serve(&worker, &connection, io).await
     } else {
         serve_http1(&worker, &connection, io).await
     };
@@ -88,49 +80,8 @@ pub(super) async fn refused_by_now(worker: &Worker, connection: &Connection) {
     tokio::time::sleep(LAST_MOMENTS).await;
 }
 
-async fn serve_http2(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -> Result<(), &'static str> {
-    let settings = &connection.settings;
-    let service = service_fn(|request: Request<Incoming>| {
-        let (worker, connection) = (worker.clone(), connection.clone());
-        async move { Ok::<_, std::convert::Infallible>(super::serve(worker, connection, request).await) }
-    });
-    let serving = http2::Builder::new(LocalExecutor)
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(settings.stream_window)
-        .initial_connection_window_size(settings.connection_window)
-        .max_concurrent_streams(settings.max_concurrent_streams)
-        .max_header_list_size(u32::try_from(settings.max_head_bytes).unwrap_or(u32::MAX))
-        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
-        .max_local_error_reset_streams(MAX_LOCAL_RESETS)
-        .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_ANSWER)
-        .serve_connection(TokioIo::new(io), service);
-    let mut serving = std::pin::pin!(serving);
-    let mut phase = worker.handover.phase.clone();
-    tokio::select! {
-        served = serving.as_mut() => return served.map_err(|error| why(&error, Stage::Busy)),
-        () = time_to_go(&mut phase) => serving.as_mut().graceful_shutdown(),
-        () = connection.chain.retired.wait() => serving.as_mut().graceful_shutdown(),
-    }
-    tokio::select! {
-        served = serving => served.map_err(|error| why(&error, Stage::Busy)),
-        () = refused_by_now(worker, connection) => Ok(()),
-        _ = phase.wait_for(|phase| *phase >= Phase::Stopping) => Ok(()),
-    }
-}
-
-/// Returns when clients should go elsewhere; one that has come since may send its first requests.
-async fn time_to_go(phase: &mut watch::Receiver<Phase>) {
-    let late = *phase.borrow() >= Phase::Draining;
-    // The sender lives as long as the process.
-    let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;
-    if late {
-        tokio::time::sleep(LAST_MOMENTS).await;
-    }
-}
-
 /// The name under which the end of a connection is counted.
-fn why(error: &hyper::Error, stage: Stage) -> &'static str {
+pub(super) fn why(error: &hyper::Error, stage: Stage) -> &'static str {
     tracing::debug!(%error, "a downstream HTTP connection ended early");
     match stage {
         Stage::TimedOut => "timeout",
