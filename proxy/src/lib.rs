@@ -11,6 +11,7 @@ pub mod control;
 pub mod detect;
 pub mod handover;
 pub mod http;
+pub mod http1;
 pub mod inbound;
 pub mod inspect;
 pub mod io;

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
+
+use super::incoming::{Incoming, IncomingError};
 
 /// Bytes of a request that are kept for another try; beyond that it is sent once.
 const REPLAY_LIMIT: usize = 64 * 1024;
@@ -29,7 +30,7 @@ pub struct Meter {
 pub enum BodyError {
     /// The downstream broke off, or sent what is no body.
     #[error("the downstream's request body broke off: {0}")]
-    Downstream(#[from] hyper::Error),
+    Downstream(#[from] IncomingError),
     /// The downstream sent nothing for too long.
     #[error("the downstream sent nothing of its request body for {0:?}")]
     Idle(Duration),

@@ -40,7 +40,7 @@ pub struct Exchange {
     /// `%UPSTREAM_TRANSPORT_FAILURE_REASON%`.
     pub transport_failure: String,
     /// `x-envoy-upstream-service-time` of the response: milliseconds.
-    pub service_time: Option<String>,
+    pub service_time: Option<u64>,
     /// The route taken.
     pub route: Option<Arc<str>>,
     /// The cluster chosen.
@@ -83,16 +83,24 @@ pub enum Ended {
 impl Exchange {
     /// At the head of a request.
     pub fn begin(worker: &Rc<Worker>, connection: &Rc<Connection>, parts: &Parts) -> Self {
-        let logged = worker.handover.access_log.is_some().then(|| Box::new(Logged::of(parts)));
+        let mut exchange = Self::unread(worker, connection);
+        exchange.logged = worker.handover.access_log.is_some().then(|| Box::new(Logged::of(parts)));
+        exchange.grpc = grpc::is_grpc(&parts.headers);
+        exchange.request_head = head_bytes(&parts.headers) + parts.uri.path().len() as u64;
+        exchange
+    }
+
+    /// Of a request whose head could not be read: it is counted, but there is nothing to log.
+    pub fn unread(worker: &Rc<Worker>, connection: &Rc<Connection>) -> Self {
         Self {
             worker: worker.clone(),
             connection: connection.clone(),
             started: Instant::now(),
-            logged,
+            logged: None,
             meter: Rc::default(),
-            grpc: grpc::is_grpc(&parts.headers),
+            grpc: false,
             finished: Cell::new(false),
-            request_head: head_bytes(&parts.headers) + parts.uri.path().len() as u64,
+            request_head: 0,
             upstream: None,
             service: None,
             flags: Cell::new(ResponseFlags::default()),
@@ -128,7 +136,10 @@ impl Exchange {
         let duration = self.started.elapsed();
         self.count(head, duration, body_bytes, trailers);
         if let (Some(log), Some(logged)) = (&self.worker.handover.access_log, &self.logged) {
-            log.log(&self.entry(logged, head, duration, body_bytes));
+            let service_time = self.service_time.map(|millis| millis.to_string());
+            let mut entry = self.entry(logged, head, duration, body_bytes);
+            entry.upstream_service_time = service_time.as_deref().map(str::as_bytes);
+            log.log(&entry);
         }
     }
 
@@ -173,7 +184,6 @@ impl Exchange {
         entry.bytes_received = self.meter.bytes();
         entry.bytes_sent = body_bytes;
         entry.duration = duration;
-        entry.upstream_service_time = self.service_time.as_deref().map(str::as_bytes);
         entry.x_forwarded_for = logged.forwarded_for.as_ref().map(HeaderValue::as_bytes);
         entry.user_agent = logged.user_agent.as_ref().map(HeaderValue::as_bytes);
         entry.request_id = logged.request_id.as_ref().map(HeaderValue::as_bytes);
@@ -210,11 +220,11 @@ pub struct ResponseHead {
 
 impl ResponseHead {
     /// Of a response.
-    pub fn of<B>(response: &http::Response<B>, grpc: bool) -> Self {
+    pub fn of(parts: &http::response::Parts, grpc: bool) -> Self {
         Self {
-            status: response.status().as_u16(),
-            bytes: head_bytes(response.headers()),
-            grpc_status: if grpc { grpc::status(response.headers()) } else { None },
+            status: parts.status.as_u16(),
+            bytes: head_bytes(&parts.headers),
+            grpc_status: if grpc { grpc::status(&parts.headers) } else { None },
         }
     }
 }

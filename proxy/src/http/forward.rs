@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use http::header::COOKIE;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version};
-use hyper::body::Incoming;
+use http::{HeaderName, HeaderValue, Response, StatusCode, Uri, Version};
 use record::ResponseFlags;
 use tokio::time::Sleep;
 
@@ -15,13 +14,15 @@ use super::body::RequestBody;
 use super::decide::{Forward, RequestView};
 use super::exchange::{Answered, Exchange};
 use super::grpc;
+use super::incoming::Incoming;
 use super::mirror::{Copies, Mirror};
 use super::reply::{NOT_PROCESSED, Reply};
 use super::response_body::Held;
 use super::retry::{Outcome, RetryPolicy};
 use super::rewrite;
-use super::upgrade;
 use super::weights::Target;
+use crate::http1::client;
+use crate::http1::spelling::Spelling;
 use crate::upstream::pool::{self, Answer, Failure, FailureKind};
 use crate::upstream::{Host, NoUpstream, Upstream};
 use crate::worker::{Connection, Worker};
@@ -34,6 +35,8 @@ const EXPECTED_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-r
 pub struct Outgoing<'a> {
     /// Its head, edited.
     pub parts: Parts,
+    /// How its header names were spelt.
+    pub spelling: Option<Spelling>,
     /// Its body.
     pub body: Incoming,
     /// It asks to switch protocols, and may.
@@ -67,6 +70,14 @@ struct Tries<'a> {
     retries: u32,
 }
 
+/// The request as every try sends it.
+struct Outbound {
+    parts: Parts,
+    spelling: Option<Spelling>,
+    upgrade: bool,
+    version: pool::Version,
+}
+
 /// What a try came to.
 enum Try {
     Answered(Box<Answer>, Rc<Host>, Duration),
@@ -85,7 +96,7 @@ pub async fn forward(
     forward: &Forward,
     outgoing: Outgoing<'_>,
 ) -> Result<Forwarded, Reply> {
-    let Outgoing { mut parts, body, upgrade, mirrors } = outgoing;
+    let Outgoing { mut parts, spelling, body, upgrade, mirrors } = outgoing;
     let target = forward.targets.pick(fastrand::u64(..));
     exchange.cluster = Some(target.cluster.clone());
     let upstream = worker
@@ -99,28 +110,30 @@ pub async fn forward(
     let told = expected.filter(|_| !connection.settings.suppress_envoy_headers);
     edit(&mut parts, target, told)?;
 
-    let switching = upgrade.then(|| parts.extensions.remove::<hyper::upgrade::OnUpgrade>()).flatten();
     let retry = forward.retry.as_ref().filter(|policy| !upgrade && policy.covers(&RequestView::of(&parts)));
     let keep = retry.is_some() || !mirrors.is_empty();
     let body = RequestBody::new(body, &exchange.meter, connection.settings.stream_idle_timeout, keep);
     let copies = Copies::of(worker, connection, mirrors, &parts, &body);
     let meter = exchange.meter.clone();
+    let version = pool::Version::of(upstream.cluster.http.version, parts.version);
+    towards(version, &mut parts);
+    let outbound = Outbound { parts, spelling, upgrade, version };
     let tries = Tries { worker, connection, exchange, forward, target, upstream, retry, tried: Vec::new(), retries: 0 };
 
     let Some(timeout) = timeout else {
-        let won = tries.run(parts, body).await;
+        let won = tries.run(outbound, body).await;
         copies.send();
-        return finish((worker, connection), won?, None, switching);
+        return Ok(finish(won?, None));
     };
     // As with Envoy the clock starts when the whole request has arrived.
     let deadline = async { tokio::time::sleep_until(meter.end().await + timeout).await };
     tokio::select! {
         biased;
-        answered = tries.run(parts, body) => {
+        answered = tries.run(outbound, body) => {
             copies.send();
             let from = meter.ended_at().unwrap_or_else(tokio::time::Instant::now);
             let deadline = Box::pin(tokio::time::sleep_until(from + timeout));
-            finish((worker, connection), answered?, Some(deadline), switching)
+            Ok(finish(answered?, Some(deadline)))
         }
         () = deadline => Err(timed_out()),
     }
@@ -144,64 +157,44 @@ fn edit(parts: &mut Parts, target: &Target, timeout: Option<Duration>) -> Result
 
 type Won = (Answer, Rc<Host>, crate::upstream::Busy);
 
-fn finish(
-    (worker, connection): (&Rc<Worker>, &Rc<Connection>),
-    (answer, _host, busy): Won,
-    deadline: Option<Pin<Box<Sleep>>>,
-    switching: Option<hyper::upgrade::OnUpgrade>,
-) -> Result<Forwarded, Reply> {
-    let Answer { mut response, lease, .. } = answer;
+fn finish((answer, _host, busy): Won, deadline: Option<Pin<Box<Sleep>>>) -> Forwarded {
+    let Answer { response, stream, .. } = answer;
+    // Without being asked an upstream cannot switch.
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    if switched {
-        let Some(downstream) = switching else {
-            return Err(Reply::new(
-                StatusCode::BAD_GATEWAY,
-                ResponseFlags::UPE,
-                "upstream_reset_before_response_started{protocol_error}",
-                "the upstream switched protocols without being asked",
-            ));
-        };
-        upgrade::join(worker, connection, downstream, hyper::upgrade::on(&mut response));
-        return Ok(Forwarded { response, held: Held { lease, busy }, deadline: None, switched });
-    }
-    Ok(Forwarded { response, held: Held { lease, busy }, deadline, switched })
+    Forwarded { response, held: Held { stream, busy }, deadline: deadline.filter(|_| !switched), switched }
 }
 
 impl Tries<'_> {
     /// Tries until there is an answer to pass on or nothing more may be tried.
-    async fn run(mut self, parts: Parts, body: RequestBody) -> Result<Won, Reply> {
-        let mut next = Some((parts, body));
+    async fn run(mut self, mut outbound: Outbound, mut body: RequestBody) -> Result<Won, Reply> {
         loop {
-            let Some((mut parts, body)) = next.take() else { return Err(gone()) };
             let host = self.upstream.pick(self.connection.original_dst, &self.tried).map_err(no_upstream)?;
             let busy = host.busy();
-            let again = self
-                .retry
-                .filter(|policy| self.retries < policy.attempts)
-                .and_then(|_| Some((parts.clone(), body.again()?)));
+            let again = self.retry.filter(|policy| self.retries < policy.attempts).and_then(|_| body.again());
             if self.forward.attempt_count_in_request {
-                parts.headers.insert(ATTEMPT_COUNT, HeaderValue::from(self.retries + 1));
+                outbound.parts.headers.insert(ATTEMPT_COUNT, HeaderValue::from(self.retries + 1));
             }
             let workload = host.workload(None);
             self.exchange.upstream = Some(Answered { workload, address: host.endpoint.address });
-            let outcome = self.attempt(&host, parts, body).await;
-            let again = again.filter(|(_, body)| body.can_replay());
-            if again.is_some() && self.may_retry(&outcome) {
+            let outcome = self.attempt(&host, &outbound, body).await;
+            if let Some(again) = again.filter(RequestBody::can_replay)
+                && self.may_retry(&outcome)
+            {
                 self.note_retry(&outcome, &host);
                 self.pause().await;
-                next = again;
+                body = again;
                 continue;
             }
             return self.settle(outcome, busy);
         }
     }
 
-    async fn attempt(&mut self, host: &Rc<Host>, parts: Parts, body: RequestBody) -> Try {
+    async fn attempt(&mut self, host: &Rc<Host>, outbound: &Outbound, body: RequestBody) -> Try {
         let handover = &self.worker.handover;
-        let version = pool::Version::of(self.upstream.cluster.http.version, parts.version);
         let started = Instant::now();
-        let request = towards(version, parts, body);
-        let sent = pool::send(handover, &self.upstream, host, version, request);
+        let request =
+            client::Request { parts: &outbound.parts, spelling: outbound.spelling.as_ref(), upgrade: outbound.upgrade };
+        let sent = pool::send(handover, &self.upstream, host, outbound.version, request, body);
         let sent = match self.retry.and_then(|policy| policy.per_try_timeout) {
             None => sent.await,
             Some(limit) => {
@@ -218,7 +211,7 @@ impl Tries<'_> {
         match sent {
             Ok(answer) => Try::Answered(Box::new(answer), host.clone(), started.elapsed()),
             Err(Failure { text, .. }) if self.exchange.meter.is_broken() => Try::Failed(FailureKind::Downstream, text),
-            Err(Failure { kind, text, .. }) => Try::Failed(kind, text),
+            Err(Failure { kind, text }) => Try::Failed(kind, text),
         }
     }
 
@@ -229,7 +222,7 @@ impl Tries<'_> {
             Try::Failed(FailureKind::Connect, _) => Outcome::ConnectFailure,
             Try::Failed(FailureKind::Refused, _) => Outcome::RefusedStream,
             Try::Failed(FailureKind::Reset, _) => Outcome::Reset { request_sent: true, response_started: false },
-            Try::Failed(FailureKind::Downstream, _) => return false,
+            Try::Failed(FailureKind::Downstream | FailureKind::Malformed, _) => return false,
             Try::Answered(answer, ..) if not_processed(answer) => Outcome::ConnectFailure,
             Try::Answered(answer, ..) => {
                 Outcome::Response { status: answer.response.status(), headers: answer.response.headers() }
@@ -280,7 +273,7 @@ impl Tries<'_> {
                 if !self.connection.settings.suppress_envoy_headers {
                     headers.insert(SERVICE_TIME, HeaderValue::from(millis));
                 }
-                self.exchange.service_time = Some(millis.to_string());
+                self.exchange.service_time = Some(millis);
                 if self.forward.attempt_count_in_response {
                     headers.insert(ATTEMPT_COUNT, HeaderValue::from(self.retries + 1));
                 }
@@ -304,7 +297,7 @@ fn not_processed(answer: &Answer) -> bool {
 }
 
 /// The head as the chosen version wants it.
-pub(super) fn towards(version: pool::Version, mut parts: Parts, body: RequestBody) -> Request<RequestBody> {
+pub(super) fn towards(version: pool::Version, parts: &mut Parts) {
     match version {
         pool::Version::Http1 => {
             parts.version = Version::HTTP_11;
@@ -313,10 +306,9 @@ pub(super) fn towards(version: pool::Version, mut parts: Parts, body: RequestBod
         pool::Version::Http2 => {
             parts.version = Version::HTTP_2;
             let host = parts.headers.remove(http::header::HOST);
-            parts.uri = absolute(parts.uri, host.as_ref());
+            parts.uri = absolute(std::mem::take(&mut parts.uri), host.as_ref());
         }
     }
-    Request::from_parts(parts, body)
 }
 
 /// HTTP/2 may split a cookie into several fields; HTTP/1 has one (RFC 9113 section 8.2.3).
@@ -379,6 +371,12 @@ fn failed(kind: FailureKind, text: &str) -> Reply {
             "upstream_reset_before_response_started{connection_termination}",
             told("connection termination"),
         ),
+        FailureKind::Malformed => Reply::new(
+            StatusCode::BAD_GATEWAY,
+            ResponseFlags::UPE,
+            "upstream_reset_before_response_started{protocol_error}",
+            told("protocol error"),
+        ),
         FailureKind::Downstream => Reply::new(
             StatusCode::BAD_REQUEST,
             ResponseFlags::DPE,
@@ -394,13 +392,4 @@ fn timed_out() -> Reply {
 
 fn per_try_timed_out() -> Reply {
     Reply::new(StatusCode::GATEWAY_TIMEOUT, ResponseFlags::UT, "upstream_per_try_timeout", "upstream request timeout")
-}
-
-fn gone() -> Reply {
-    Reply::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        ResponseFlags::UR,
-        "upstream_reset_before_response_started",
-        "the request cannot be sent again",
-    )
 }

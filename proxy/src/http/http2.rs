@@ -4,14 +4,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::Request;
-use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::watch;
 
-use super::head_guard::Stage;
-use super::server::{LAST_MOMENTS, refused_by_now, why};
+use super::incoming::Incoming;
+use super::server::{LAST_MOMENTS, refused_by_now};
 use crate::handover::Phase;
 use crate::io::Io;
 use crate::runtime::LocalExecutor;
@@ -28,9 +27,10 @@ const MAX_LOCAL_RESETS: usize = 1024;
 /// Serves until the connection ends; the error is the reason that is counted.
 pub(super) async fn serve(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -> Result<(), &'static str> {
     let settings = &connection.settings;
-    let service = service_fn(|request: Request<Incoming>| {
+    let service = service_fn(|request: Request<hyper::body::Incoming>| {
         let (worker, connection) = (worker.clone(), connection.clone());
-        async move { Ok::<_, std::convert::Infallible>(super::serve(worker, connection, request).await) }
+        let request = request.map(Incoming::Http2);
+        async move { Ok::<_, std::convert::Infallible>(super::serve(worker, connection, request, None).await) }
     });
     let serving = http2::Builder::new(LocalExecutor)
         .timer(TokioTimer::new())
@@ -46,12 +46,12 @@ pub(super) async fn serve(worker: &Rc<Worker>, connection: &Rc<Connection>, io: 
     let mut serving = std::pin::pin!(serving);
     let mut phase = worker.handover.phase.clone();
     tokio::select! {
-        served = serving.as_mut() => return served.map_err(|error| why(&error, Stage::Busy)),
+        served = serving.as_mut() => return served.map_err(|error| why(&error)),
         () = time_to_go(&mut phase) => serving.as_mut().graceful_shutdown(),
         () = connection.chain.retired.wait() => serving.as_mut().graceful_shutdown(),
     }
     tokio::select! {
-        served = serving => served.map_err(|error| why(&error, Stage::Busy)),
+        served = serving => served.map_err(|error| why(&error)),
         () = refused_by_now(worker, connection) => Ok(()),
         _ = phase.wait_for(|phase| *phase >= Phase::Stopping) => Ok(()),
     }
@@ -64,5 +64,15 @@ async fn time_to_go(phase: &mut watch::Receiver<Phase>) {
     let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;
     if late {
         tokio::time::sleep(LAST_MOMENTS).await;
+    }
+}
+
+/// The name under which the end of a connection is counted.
+fn why(error: &hyper::Error) -> &'static str {
+    tracing::debug!(%error, "a downstream HTTP/2 connection ended early");
+    match () {
+        () if error.is_parse() => "malformed",
+        () if error.is_incomplete_message() => "incomplete",
+        () => "connection_error",
     }
 }

@@ -16,6 +16,7 @@ use super::body::RequestBody;
 use super::forward::towards;
 use super::fraction::Fraction;
 use super::normalise::without_port;
+use crate::http1::client;
 use crate::upstream::pool;
 use crate::worker::{Connection, Worker};
 
@@ -132,10 +133,10 @@ async fn send(
     parts.uri = head.uri;
     parts.headers = head.headers;
     let version = pool::Version::of(upstream.cluster.http.version, head.version);
-    let request = towards(version, parts, body);
-    let answer = pool::send(&worker.handover, &upstream, &host, version, request).await.ok()?;
+    towards(version, &mut parts);
+    let request = client::Request { parts: &parts, spelling: None, upgrade: false };
+    let answer = pool::send(&worker.handover, &upstream, &host, version, request, body).await.ok()?;
     answer.response.into_body().collect().await.ok()?;
-    answer.lease.give_back();
     Some(())
 }
 

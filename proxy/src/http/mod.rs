@@ -10,9 +10,9 @@ pub mod forward;
 pub mod forwarded;
 pub mod fraction;
 pub mod grpc;
-pub mod head_guard;
 pub mod headers;
 pub mod http2;
+pub mod incoming;
 pub mod matching;
 pub mod mirror;
 pub mod normalise;
@@ -35,27 +35,31 @@ use bytes::Bytes;
 use http::header::{CONNECTION, EXPECT, HOST, SERVER, UPGRADE};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
 use record::{ResponseFlags, Security};
 
 use self::cors::CorsOutcome;
 use self::decide::{Action, Policy, RequestView, Route};
 use self::exchange::{Exchange, ResponseHead};
 use self::fault::{Abort, Fault};
+use self::incoming::Incoming;
 use self::reply::{NOT_PROCESSED, Reply};
 use self::response_body::ResponseBody;
 use self::route_table::RouteTable;
 use crate::handover::Phase;
+use crate::http1::head::Malformed;
+use crate::http1::spelling::Spelling;
 use crate::model::{HttpSettings, Known, RouteSource, ServerHeader};
 use crate::worker::{Connection, Direction, Worker};
 
 /// Serves one request: validate, normalise, route, policies, action, policies on the way back.
 ///
-/// Every way out is a response; the exchange is recorded when the response's body has ended.
+/// Every way out is a response; the exchange is recorded when the response's body has ended. `spelling` is that of the
+/// header names, for an upstream that speaks HTTP/1.
 pub async fn serve(
     worker: Rc<Worker>,
     connection: Rc<Connection>,
     request: Request<Incoming>,
+    spelling: Option<Spelling>,
 ) -> Response<ResponseBody> {
     let (mut parts, body) = request.into_parts();
     let mut exchange = Exchange::begin(&worker, &connection, &parts);
@@ -127,7 +131,7 @@ pub async fn serve(
         }
         Action::Forward(forward) => {
             let mirrors = route.mirrors(|| fastrand::u64(..)).collect();
-            let outgoing = forward::Outgoing { parts, body, upgrade, mirrors };
+            let outgoing = forward::Outgoing { parts, spelling, body, upgrade, mirrors };
             match forward::forward(&worker, &connection, &mut exchange, forward, outgoing).await {
                 Ok(forwarded) => finish_forwarded(&worker, &connection, exchange, &route, forwarded),
                 Err(reply) => answer(&worker, &connection, exchange, Some(&route), reply),
@@ -259,7 +263,8 @@ fn finish_forwarded(
     forwarded: forward::Forwarded,
 ) -> Response<ResponseBody> {
     let forward::Forwarded { response, held, deadline, switched } = forwarded;
-    let (mut parts, body) = response.into_parts();
+    let (mut parts, mut body) = response.into_parts();
+    let spelling = body.spelling();
     forwarded::strip_hop_by_hop(&mut parts.headers, switched);
     parts.headers.remove(NOT_PROCESSED);
     parts.version = Version::HTTP_11;
@@ -272,8 +277,13 @@ fn finish_forwarded(
         parts.headers.insert(SERVER, ours.clone());
     }
     for_the_downstream(worker, connection, Some(route), &mut parts.headers, switched);
-    let head = ResponseHead::of(&Response::from_parts(parts.clone(), ()), exchange.grpc);
-    Response::from_parts(parts, ResponseBody::upstream(body, exchange, head, held, deadline))
+    let head = ResponseHead::of(&parts, exchange.grpc);
+    let body = if switched {
+        ResponseBody::switching(body, exchange, head)
+    } else {
+        ResponseBody::upstream(body, spelling, exchange, head, held, deadline)
+    };
+    Response::from_parts(parts, body)
 }
 
 /// The last edits of a response, whoever wrote it.
@@ -316,6 +326,12 @@ fn refuse(
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// The answer to bytes that are no request that we serve.
+pub fn malformed(worker: &Rc<Worker>, connection: &Rc<Connection>, malformed: Malformed) -> Response<ResponseBody> {
+    let exchange = Exchange::unread(worker, connection);
+    refuse(worker, connection, exchange, &validate::Refusal::new(malformed.status, malformed.details))
 }
 
 fn of_refusal(refusal: &validate::Refusal) -> Reply {
@@ -363,6 +379,6 @@ fn own(
         parts.headers.insert(SERVER, ours.clone());
     }
     for_the_downstream(worker, connection, route, &mut parts.headers, false);
-    let head = ResponseHead::of(&Response::from_parts(parts.clone(), ()), exchange.grpc);
+    let head = ResponseHead::of(&parts, exchange.grpc);
     Response::from_parts(parts, ResponseBody::own(body, exchange, head))
 }

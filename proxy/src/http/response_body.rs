@@ -1,27 +1,31 @@
-//! The body of a response on its way to the downstream; when it ends, the exchange is recorded and the connection to
-//! the upstream given back.
+//! The body of a response on its way to the downstream; when it ends, the exchange is recorded and the endpoint
+//! is no longer busy with it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 use super::exchange::{Ended, Exchange, ResponseHead};
+use super::incoming::{Incoming, IncomingError};
+use crate::http1::spelling::Spelling;
+use crate::http1::wire::Wire;
 use crate::upstream::Busy;
-use crate::upstream::pool::Lease;
+use crate::upstream::pool::Stream;
 
 /// A response's body with what must happen at its end.
 pub struct ResponseBody {
     source: Source,
+    spelling: Option<Spelling>,
     end: Option<Box<End>>,
 }
 
 enum Source {
     Own(Bytes),
     Upstream(Incoming),
+    Switching(Option<Wire>),
 }
 
 struct End {
@@ -29,13 +33,14 @@ struct End {
     head: ResponseHead,
     bytes: u64,
     deadline: Option<Pin<Box<Sleep>>>,
+    #[expect(dead_code, reason = "held for its drop")]
     held: Option<Held>,
 }
 
 /// What the response occupies of the upstream.
 pub struct Held {
-    /// The connection.
-    pub lease: Lease,
+    /// A stream of the connection, where it has several.
+    pub stream: Option<Stream>,
     /// The endpoint's share of active requests.
     pub busy: Busy,
 }
@@ -45,7 +50,7 @@ pub struct Held {
 pub enum ResponseBodyError {
     /// The upstream broke off.
     #[error("the upstream's response broke off: {0}")]
-    Upstream(#[from] hyper::Error),
+    Upstream(#[from] IncomingError),
     /// The route's timeout fired.
     #[error("the route's timeout is over")]
     Timeout,
@@ -55,27 +60,41 @@ impl ResponseBody {
     /// An answer of the proxy's own.
     pub fn own(body: Bytes, exchange: Exchange, head: ResponseHead) -> Self {
         let end = End { exchange, head, bytes: 0, deadline: None, held: None };
-        Self { source: Source::Own(body), end: Some(Box::new(end)) }
+        Self { source: Source::Own(body), spelling: None, end: Some(Box::new(end)) }
     }
 
     /// An upstream's body; `deadline` cuts it.
     pub fn upstream(
         body: Incoming,
+        spelling: Option<Spelling>,
         exchange: Exchange,
         head: ResponseHead,
         held: Held,
         deadline: Option<Pin<Box<Sleep>>>,
     ) -> Self {
         let end = End { exchange, head, bytes: 0, deadline, held: Some(held) };
-        Self { source: Source::Upstream(body), end: Some(Box::new(end)) }
+        Self { source: Source::Upstream(body), spelling, end: Some(Box::new(end)) }
+    }
+
+    /// No body: what follows on the upstream's connection is no HTTP.
+    pub fn switching(body: Incoming, exchange: Exchange, head: ResponseHead) -> Self {
+        let end = End { exchange, head, bytes: 0, deadline: None, held: None };
+        Self { source: Source::Switching(body.into_switched()), spelling: None, end: Some(Box::new(end)) }
+    }
+
+    /// How the header names were spelt, if that is known.
+    pub fn spelling(&mut self) -> Option<Spelling> {
+        self.spelling.take()
+    }
+
+    /// The upstream's connection, of a response `101 Switching Protocols`.
+    pub fn switched(&mut self) -> Option<Wire> {
+        if let Source::Switching(wire) = &mut self.source { wire.take() } else { None }
     }
 
     fn finish(&mut self, trailers: Option<&http::HeaderMap>, ended: Ended) {
         let Some(end) = self.end.take() else { return };
         end.exchange.finish(&end.head, end.bytes, trailers, ended);
-        if let (Some(held), Ended::Complete) = (end.held, ended) {
-            held.lease.give_back();
-        }
     }
 
     fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
@@ -132,6 +151,7 @@ impl Body for ResponseBody {
         match &self.source {
             Source::Own(bytes) => bytes.is_empty(),
             Source::Upstream(body) => body.is_end_stream(),
+            Source::Switching(_) => true,
         }
     }
 
@@ -139,6 +159,7 @@ impl Body for ResponseBody {
         match &self.source {
             Source::Own(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Source::Upstream(body) => body.size_hint(),
+            Source::Switching(_) => SizeHint::with_exact(0),
         }
     }
 }

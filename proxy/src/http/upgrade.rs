@@ -2,34 +2,32 @@
 
 use std::rc::Rc;
 
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
+use bytes::BytesMut;
+use tokio::io::AsyncWriteExt;
 
-use super::server;
-use crate::handover::Phase;
+use crate::http1::wire::Wire;
+use crate::io::Io;
 use crate::worker::{Connection, Worker};
 
-/// Joins the two connections once both have switched. They count as a connection, and end like one.
-pub fn join(worker: &Rc<Worker>, connection: &Rc<Connection>, downstream: OnUpgrade, upstream: OnUpgrade) {
-    let (worker, connection) = (worker.clone(), connection.clone());
-    let open = worker.handover.connection();
-    tokio::task::spawn_local(async move {
-        let _open = open;
-        let (downstream, upstream) = match tokio::try_join!(downstream, upstream) {
-            Ok(both) => both,
-            Err(error) => {
-                tracing::debug!(%error, "a connection did not switch protocols");
-                return;
-            }
-        };
-        let (mut downstream, mut upstream) = (TokioIo::new(downstream), TokioIo::new(upstream));
-        let mut phase = worker.handover.phase.clone();
-        tokio::select! {
-            joined = tokio::io::copy_bidirectional(&mut downstream, &mut upstream) => if let Err(error) = joined {
-                tracing::debug!(%error, "a switched connection broke off");
-            },
-            () = server::refused_by_now(&worker, &connection) => {}
-            _ = phase.wait_for(|phase| *phase >= Phase::Stopping) => {}
-        }
-    });
+/// Joins two connections that have switched. They count as a connection, and end like one.
+pub async fn join(worker: &Rc<Worker>, connection: &Rc<Connection>, downstream: Wire, upstream: Wire) {
+    let _open = worker.handover.connection();
+    let ((mut downstream, from_client), (mut upstream, from_server)) = (downstream.into_parts(), upstream.into_parts());
+    let joined = async {
+        ahead(&mut upstream, from_client).await?;
+        ahead(&mut downstream, from_server).await?;
+        tokio::io::copy_bidirectional(&mut downstream, &mut upstream).await
+    };
+    if let Err(error) = joined.await {
+        tracing::debug!(%error, remote = %connection.remote, "a switched connection broke off");
+    }
+}
+
+/// What was sent ahead of the switch goes first.
+async fn ahead(io: &mut Io, bytes: BytesMut) -> std::io::Result<()> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    io.write_all(&bytes).await?;
+    io.flush().await
 }

@@ -1,24 +1,26 @@
 //! Pooled connections of one endpoint: HTTP/1.1 one request at a time, HTTP/2 many at once.
 //!
-//! A connection is handed out only while hyper says that it is open and idle. When the peer closed it all the same
-//! before a byte of the request left, the request comes back and goes out on another.
+//! A connection is handed out only while it is open and nothing has come on it. When the peer closed it all the same
+//! before a byte of the request left, the request goes out on another.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{LocalBoxFuture, Shared};
+use http::request::Parts;
 use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1, http2};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::connect::{ConnectError, connect};
 use super::{Host, Upstream};
 use crate::handover::Handover;
 use crate::http::body::RequestBody;
+use crate::http::incoming::Incoming;
+use crate::http1::client::{self, Connection, SendError};
 use crate::model::UpstreamVersion;
 use crate::runtime::LocalExecutor;
 use crate::tls::{Alpn, ISTIO_HTTP1, ISTIO_HTTP2};
@@ -59,19 +61,13 @@ impl Version {
 /// Connections of one endpoint.
 #[derive(Default)]
 pub struct Pool {
-    http1: RefCell<Vec<Http1>>,
+    #[expect(clippy::vec_box, reason = "a connection moves with every request; only its address does so")]
+    http1: RefCell<Vec<Box<Connection>>>,
     http2: RefCell<Vec<Rc<Http2>>>,
     dialling: RefCell<Option<Dial>>,
 }
 
 type Dial = Shared<LocalBoxFuture<'static, Result<Rc<Http2>, Rc<ConnectError>>>>;
-
-/// An HTTP/1.1 connection.
-struct Http1 {
-    sender: http1::SendRequest<RequestBody>,
-    principal: Option<Arc<str>>,
-    idle_since: Instant,
-}
 
 /// An HTTP/2 connection.
 pub struct Http2 {
@@ -86,30 +82,20 @@ pub struct Http2 {
 pub struct Answer {
     /// Head and body.
     pub response: Response<Incoming>,
-    /// The connection, to be given back when the body was read to its end.
-    pub lease: Lease,
+    /// The stream of an HTTP/2 connection; an HTTP/1.1 connection belongs to the body.
+    pub stream: Option<Stream>,
     /// Who the certificate proved the peer to be.
     pub principal: Option<Arc<str>>,
 }
 
-/// A connection in use. Dropped: an HTTP/1.1 connection closes, an HTTP/2 stream is over.
-pub struct Lease(Held);
-
-enum Held {
-    Http1 { sender: http1::SendRequest<RequestBody>, principal: Option<Arc<str>>, host: Rc<Host> },
-    Http2(#[expect(dead_code, reason = "held for its drop")] Stream),
-}
-
 /// One stream of an HTTP/2 connection, counted for as long as it lives.
-struct Stream(Rc<Http2>);
+pub struct Stream(Rc<Http2>);
 
 /// A try that came to nothing.
 pub struct Failure {
     /// What kind, which decides whether another try is safe.
     pub kind: FailureKind,
-    /// The request, when no byte of it left.
-    pub request: Option<Request<RequestBody>>,
-    /// For the log.
+    /// What happened.
     pub text: String,
 }
 
@@ -122,6 +108,8 @@ pub enum FailureKind {
     Refused,
     /// The connection or stream broke after the request went out and before a response came.
     Reset,
+    /// The response is none that can be believed.
+    Malformed,
     /// Our own downstream broke off its request body.
     Downstream,
 }
@@ -138,18 +126,26 @@ impl Pool {
 
     /// Closes connections that were idle for longer, and forgets those that are closed.
     pub fn prune(&self, timeout: Option<Duration>) {
-        self.http1.borrow_mut().retain(|conn| {
-            !conn.sender.is_closed() && timeout.is_none_or(|timeout| conn.idle_since.elapsed() < timeout)
-        });
+        self.http1.borrow_mut().retain(|conn| is_fresh(conn, timeout) && conn.is_quiet());
         self.http2.borrow_mut().retain(|conn| !conn.sender.is_closed());
     }
 
-    /// An idle HTTP/1.1 connection that is still open.
-    fn idle(&self, timeout: Option<Duration>) -> Option<Http1> {
-        self.prune(timeout);
+    /// Keeps a connection for the next request.
+    pub fn put(&self, connection: Box<Connection>) {
         let mut idle = self.http1.borrow_mut();
-        let last = idle.iter().rposition(|conn| conn.sender.is_ready())?;
-        Some(idle.remove(last))
+        if idle.len() < MAX_IDLE {
+            idle.push(connection);
+        }
+    }
+
+    /// An idle HTTP/1.1 connection that is still open: the one that rested last, so that the others may age.
+    fn idle(&self, timeout: Option<Duration>) -> Option<Box<Connection>> {
+        loop {
+            let last = self.http1.borrow_mut().pop()?;
+            if is_fresh(&last, timeout) && last.is_quiet() {
+                return Some(last);
+            }
+        }
     }
 
     /// An HTTP/2 connection with room for one more stream.
@@ -160,20 +156,25 @@ impl Pool {
     }
 }
 
+fn is_fresh(connection: &Connection, timeout: Option<Duration>) -> bool {
+    timeout.is_none_or(|timeout| connection.idle_since.elapsed() < timeout)
+}
+
 /// Sends a request to an endpoint, on a pooled connection if there is one.
 ///
 /// # Errors
-/// [`Failure`], with the request inside when no byte of it left.
+/// [`Failure`].
 pub async fn send(
     handover: &Arc<Handover>,
     upstream: &Upstream,
     host: &Rc<Host>,
     version: Version,
-    request: Request<RequestBody>,
+    request: client::Request<'_>,
+    body: RequestBody,
 ) -> Result<Answer, Failure> {
     match version {
-        Version::Http1 => send_http1(handover, upstream, host, request).await,
-        Version::Http2 => send_http2(handover, upstream, host, request).await,
+        Version::Http1 => send_http1(handover, upstream, host, request, body).await,
+        Version::Http2 => send_http2(handover, upstream, host, request.parts, body).await,
     }
 }
 
@@ -181,74 +182,63 @@ async fn send_http1(
     handover: &Arc<Handover>,
     upstream: &Upstream,
     host: &Rc<Host>,
-    mut request: Request<RequestBody>,
+    request: client::Request<'_>,
+    mut body: RequestBody,
 ) -> Result<Answer, Failure> {
     loop {
-        let pooled = host.pool.idle(upstream.cluster.http.idle_timeout);
-        let reused = pooled.is_some();
-        let mut conn = match pooled {
-            Some(conn) => conn,
-            None => match dial_http1(handover, upstream, host).await {
-                Ok(conn) => conn,
-                Err(error) => return Err(Failure::connect(&error, request)),
-            },
+        let connection = match host.pool.idle(upstream.cluster.http.idle_timeout) {
+            Some(connection) => connection,
+            None => dial_http1(handover, upstream, host).await.map_err(|error| Failure::connect(&error))?,
         };
-        match conn.sender.try_send_request(request).await {
-            Ok(response) => {
-                let principal = conn.principal.clone();
-                let held = Held::Http1 { sender: conn.sender, principal: conn.principal, host: host.clone() };
-                return Ok(Answer { response, lease: Lease(held), principal });
-            }
-            Err(error) => match Failure::of(error) {
-                // The peer closed the idle connection first: nothing was sent, take another.
-                Failure { request: Some(unsent), .. } if reused => request = unsent,
-                failure => return Err(failure),
+        let principal = connection.principal.clone();
+        let again = connection.is_used().then(|| body.again()).flatten();
+        match client::send(connection, host, request, body).await {
+            Ok(response) => return Ok(Answer { response, stream: None, principal }),
+            // The peer closed the idle connection first: nothing was sent, take another.
+            Err(error) => match (again.filter(RequestBody::can_replay), error) {
+                (Some(again), SendError::Unsent(_)) => body = again,
+                (_, error) => return Err(error.into()),
             },
         }
     }
 }
 
-async fn dial_http1(handover: &Handover, upstream: &Upstream, host: &Host) -> Result<Http1, ConnectError> {
-    let cluster = &upstream.cluster;
-    let connected = connect(handover, cluster, &host.endpoint, Some(Version::Http1.alpn())).await?;
-    let (sender, connection) = http1::Builder::new()
-        .preserve_header_case(true)
-        .handshake(TokioIo::new(connected.io))
-        .await
-        .map_err(|error| handshake_failed(host, error))?;
-    tokio::task::spawn_local(async move {
-        if let Err(error) = connection.with_upgrades().await {
-            tracing::debug!(%error, "an upstream HTTP/1.1 connection ended");
-        }
-    });
-    Ok(Http1 { sender, principal: connected.principal, idle_since: Instant::now() })
+async fn dial_http1(handover: &Handover, upstream: &Upstream, host: &Host) -> Result<Box<Connection>, ConnectError> {
+    let connected = connect(handover, &upstream.cluster, &host.endpoint, Some(Version::Http1.alpn())).await?;
+    Ok(Connection::new(connected.io, connected.principal))
 }
 
 async fn send_http2(
     handover: &Arc<Handover>,
     upstream: &Upstream,
     host: &Rc<Host>,
-    mut request: Request<RequestBody>,
+    parts: &Parts,
+    body: RequestBody,
 ) -> Result<Answer, Failure> {
     let limit = upstream.cluster.http.max_concurrent_streams as usize;
+    let mut request = Request::new(body);
+    *request.method_mut() = parts.method.clone();
+    *request.uri_mut() = parts.uri.clone();
+    *request.version_mut() = http::Version::HTTP_2;
+    *request.headers_mut() = parts.headers.clone();
     let mut fresh = false;
     loop {
         let connection = match host.pool.shared(limit) {
             Some(connection) => connection,
             None => {
                 fresh = true;
-                match dial_http2(handover, upstream, host).await {
-                    Ok(connection) => connection,
-                    Err(error) => return Err(Failure::connect(&error, request)),
-                }
+                dial_http2(handover, upstream, host).await.map_err(|error| Failure::connect(&error))?
             }
         };
-        let lease = Lease(Held::Http2(Stream::open(connection.clone())));
+        let stream = Some(Stream::open(connection.clone()));
         match connection.sender.clone().try_send_request(request).await {
-            Ok(response) => return Ok(Answer { response, lease, principal: connection.principal.clone() }),
-            Err(error) => match Failure::of(error) {
-                Failure { request: Some(unsent), .. } if !fresh => request = unsent,
-                failure => return Err(failure),
+            Ok(response) => {
+                let response = response.map(Incoming::Http2);
+                return Ok(Answer { response, stream, principal: connection.principal.clone() });
+            }
+            Err(mut error) => match error.take_message() {
+                Some(unsent) if !fresh => request = unsent,
+                unsent => return Err(Failure::of_http2(&error.into_error(), unsent.is_some())),
             },
         }
     }
@@ -312,21 +302,6 @@ fn deliver(host: &Weak<Host>, outcome: &Result<Rc<Http2>, Rc<ConnectError>>) {
     }
 }
 
-fn handshake_failed(host: &Host, error: hyper::Error) -> ConnectError {
-    ConnectError::Io { address: host.endpoint.address, source: std::io::Error::other(error) }
-}
-
-impl Lease {
-    /// Gives the connection back: the response was read to its end.
-    pub fn give_back(self) {
-        let Held::Http1 { sender, principal, host } = self.0 else { return };
-        let mut idle = host.pool.http1.borrow_mut();
-        if !sender.is_closed() && idle.len() < MAX_IDLE {
-            idle.push(Http1 { sender, principal, idle_since: Instant::now() });
-        }
-    }
-}
-
 impl Stream {
     fn open(connection: Rc<Http2>) -> Self {
         connection.streams.set(connection.streams.get() + 1);
@@ -341,20 +316,30 @@ impl Drop for Stream {
 }
 
 impl Failure {
-    fn connect(error: &ConnectError, request: Request<RequestBody>) -> Self {
-        Self { kind: FailureKind::Connect, request: Some(request), text: error.to_string() }
+    fn connect(error: &ConnectError) -> Self {
+        Self { kind: FailureKind::Connect, text: error.to_string() }
     }
 
-    fn of(mut error: TrySendError<Request<RequestBody>>) -> Self {
-        let request = error.take_message();
-        let error = error.into_error();
+    fn of_http2(error: &hyper::Error, unsent: bool) -> Self {
         let kind = match () {
             () if error.is_user() => FailureKind::Downstream,
-            () if request.is_some() => FailureKind::Connect,
-            () if was_not_processed(&error) => FailureKind::Refused,
+            () if unsent => FailureKind::Connect,
+            () if was_not_processed(error) => FailureKind::Refused,
             () => FailureKind::Reset,
         };
-        Self { kind, request, text: with_causes(&error) }
+        Self { kind, text: with_causes(error) }
+    }
+}
+
+impl From<SendError> for Failure {
+    fn from(error: SendError) -> Self {
+        let kind = match &error {
+            SendError::Unsent(_) => FailureKind::Connect,
+            SendError::Broken(_) => FailureKind::Reset,
+            SendError::Malformed(_) => FailureKind::Malformed,
+            SendError::Downstream(_) => FailureKind::Downstream,
+        };
+        Self { kind, text: error.to_string() }
     }
 }
 

@@ -1,0 +1,278 @@
+//! The downstream end: requests one after another, each timed, served and answered on the connection's own task.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http::header::TE;
+use http::{Method, Request, Response, StatusCode, Version};
+use tokio::time::Instant;
+
+use super::body::{Decoder, Downstream, RequestBody};
+use super::clock::Clock;
+use super::encode::{self, Asked};
+use super::head::{self, Limits, Malformed, Progress, RequestHead};
+use super::outgoing::Outgoing;
+use super::spelling::Spelling;
+use super::wire::Wire;
+use crate::http::incoming::Incoming;
+use crate::http::response_body::ResponseBody;
+use crate::http::{self as pipeline, upgrade};
+use crate::io::Io;
+use crate::worker::{Connection, Worker};
+
+/// A client that has not sent all of its request gets its answer and so much time to take note of it.
+const LINGER: Duration = Duration::from_secs(1);
+/// Bytes that are read over meanwhile.
+const LINGER_BYTES: usize = 64 * 1024;
+
+/// Why the head of a request did not come.
+enum NoHead {
+    /// The client is done.
+    Closed,
+    /// It was idle for too long.
+    Idle,
+    /// The head took too long.
+    Slow,
+    /// It is not served.
+    Malformed(Malformed),
+}
+
+/// How a connection goes on after a response.
+enum Next {
+    Request,
+    Close,
+    /// Close, but let the client read its answer first.
+    Linger,
+    Switched(Box<Wire>),
+}
+
+/// Serves requests until the connection ends.
+///
+/// # Errors
+/// The reason under which the end is counted, when it was not the client's wish.
+pub async fn serve(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -> Result<(), &'static str> {
+    let downstream = Rc::new(Downstream {
+        wire: RefCell::new(Wire::new(io)),
+        decoder: RefCell::new(Decoder::Done),
+        expects_continue: Cell::new(false),
+    });
+    let mut session = Session { worker, connection, downstream, clock: Clock::default(), first: true };
+    loop {
+        let head = match session.head().await {
+            Ok(head) => head,
+            Err(NoHead::Closed) => return Ok(()),
+            Err(NoHead::Idle) => return Err("idle_timeout"),
+            Err(NoHead::Slow) => {
+                session
+                    .refuse(Malformed { status: StatusCode::REQUEST_TIMEOUT, details: "request_header_timeout" })
+                    .await;
+                return Err("timeout");
+            }
+            Err(NoHead::Malformed(malformed)) => {
+                session.refuse(malformed).await;
+                return Ok(());
+            }
+        };
+        match session.exchange(head).await? {
+            Next::Request => {}
+            Next::Close => return session.close().await,
+            Next::Linger => return session.linger().await,
+            Next::Switched(upstream) => {
+                session.switch(*upstream).await;
+                return Ok(());
+            }
+        }
+    }
+}
+
+struct Session<'a> {
+    worker: &'a Rc<Worker>,
+    connection: &'a Rc<Connection>,
+    downstream: Rc<Downstream>,
+    clock: Clock,
+    /// Nothing has been served yet: what was awaited so far was a head, not the client's next wish.
+    first: bool,
+}
+
+impl Session<'_> {
+    /// The next head. A connection between requests may be silent for long, one inside a head may not.
+    async fn head(&mut self) -> Result<RequestHead, NoHead> {
+        let settings = &self.connection.settings;
+        let limits = Limits { bytes: settings.max_head_bytes, headers: settings.max_headers };
+        let began = Instant::now();
+        let mut inside = self.first.then_some(began);
+        self.first = false;
+        let mut progress = Progress::default();
+        let (downstream, clock) = (&self.downstream, &mut self.clock);
+        poll_fn(|cx| {
+            let mut wire = downstream.wire.borrow_mut();
+            loop {
+                if !wire.input.is_empty() {
+                    inside.get_or_insert_with(Instant::now);
+                    match head::request(&mut wire.input, &mut progress, limits) {
+                        Ok(Some(head)) => return Poll::Ready(Ok(head)),
+                        Ok(None) => {}
+                        Err(malformed) => return Poll::Ready(Err(NoHead::Malformed(malformed))),
+                    }
+                }
+                match wire.poll_fill(cx, false) {
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(NoHead::Closed)),
+                    Poll::Ready(Ok(_)) => {}
+                    Poll::Pending => break,
+                }
+            }
+            let (deadline, over) = match inside {
+                Some(since) => (settings.head_timeout.map(|limit| since + limit), NoHead::Slow),
+                None => (settings.idle_timeout.map(|limit| began + limit), NoHead::Idle),
+            };
+            ready!(clock.poll(deadline, cx));
+            Poll::Ready(Err(over))
+        })
+        .await
+    }
+
+    /// Serves one request and sends its response.
+    async fn exchange(&mut self, head: RequestHead) -> Result<Next, &'static str> {
+        let RequestHead { parts, spelling, framing, keep_alive, expects_continue } = head;
+        let asked = Asked {
+            head: parts.method == Method::HEAD,
+            chunks: parts.version == Version::HTTP_11,
+            told: parts.version == Version::HTTP_10 && keep_alive,
+            keep_alive,
+        };
+        let trailers = parts.headers.get_all(TE).iter().any(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
+        *self.downstream.decoder.borrow_mut() = Decoder::new(framing);
+        self.downstream.expects_continue.set(expects_continue);
+        let body = match Decoder::new(framing).is_done() {
+            true => Incoming::Empty,
+            false => Incoming::Request(RequestBody::new(&self.downstream)),
+        };
+        let response = {
+            let request = Request::from_parts(parts, body);
+            let mut serving = pin!(pipeline::serve(self.worker.clone(), self.connection.clone(), request, spelling));
+            let downstream = &self.downstream;
+            poll_fn(|cx| match serving.as_mut().poll(cx) {
+                Poll::Ready(response) => Poll::Ready(Some(response)),
+                Poll::Pending => poll_gone(downstream, cx).map(|()| None),
+            })
+            .await
+        };
+        let Some(response) = response else { return Ok(Next::Close) };
+        self.respond(response, asked, trailers).await
+    }
+
+    async fn respond(
+        &mut self,
+        response: Response<ResponseBody>,
+        asked: Asked,
+        trailers: bool,
+    ) -> Result<Next, &'static str> {
+        self.downstream.expects_continue.set(false);
+        let (parts, mut body) = response.into_parts();
+        let spelling: Option<Spelling> = body.spelling();
+        let switched = body.switched();
+        let whole = self.downstream.decoder.borrow().is_done();
+        let asked = Asked { keep_alive: asked.keep_alive && whole, ..asked };
+        let mut sent = (super::framing::Framing::None, false);
+        self.downstream.wire.borrow_mut().write(|out| {
+            sent = encode::response(out, &parts, spelling.as_ref(), &body, asked);
+        });
+        drop((parts, spelling));
+        let mut outgoing = Outgoing::new(body, sent.0, trailers);
+        self.send(&mut outgoing).await?;
+        if let Some(upstream) = switched {
+            return Ok(Next::Switched(Box::new(upstream)));
+        }
+        if !self.downstream.decoder.borrow().is_done() {
+            return Ok(Next::Linger);
+        }
+        self.downstream.wire.borrow_mut().rest();
+        Ok(if sent.1 { Next::Request } else { Next::Close })
+    }
+
+    /// Sends a response; a client that takes no byte for as long as a stream may be idle is given up, and so is an upstream
+    /// that sends none.
+    async fn send(&mut self, outgoing: &mut Outgoing<ResponseBody>) -> Result<(), &'static str> {
+        let patience = self.connection.settings.stream_idle_timeout;
+        let (downstream, clock) = (&self.downstream, &mut self.clock);
+        let mut seen = None;
+        poll_fn(|cx| {
+            if let Poll::Ready(sent) = outgoing.poll_send(&downstream.wire, cx) {
+                return Poll::Ready(sent.map_err(|error| {
+                    tracing::debug!(%error, "a response broke off");
+                    "response_broke_off"
+                }));
+            }
+            let written = downstream.wire.borrow().written();
+            if seen.is_none_or(|(before, _)| before != written) {
+                seen = Some((written, Instant::now()));
+            }
+            let since = seen.map(|(_, since)| since);
+            ready!(clock.poll(since.zip(patience).map(|(since, patience)| since + patience), cx));
+            Poll::Ready(Err("stream_idle_timeout"))
+        })
+        .await
+    }
+
+    /// Answers what is no request that we serve, and closes.
+    async fn refuse(&mut self, malformed: Malformed) {
+        let response = pipeline::malformed(self.worker, self.connection, malformed);
+        let asked = Asked { head: false, chunks: true, keep_alive: false, told: false };
+        if self.respond(response, asked, false).await.is_ok() {
+            // The end of the connection is counted by its reason, not by how the client takes it.
+            let _ = self.linger().await;
+        }
+    }
+
+    async fn close(&mut self) -> Result<(), &'static str> {
+        let downstream = &self.downstream;
+        // A client that is gone already has nothing to be told.
+        let _ = poll_fn(|cx| downstream.wire.borrow_mut().poll_shutdown(cx)).await;
+        Ok(())
+    }
+
+    /// Closing at once would reset the connection under an answer that the client has not read (RFC 9112, section 9.6).
+    async fn linger(&mut self) -> Result<(), &'static str> {
+        self.close().await?;
+        let until = Instant::now() + LINGER;
+        let (downstream, clock) = (&self.downstream, &mut self.clock);
+        let mut over = 0;
+        poll_fn(|cx| {
+            let mut wire = downstream.wire.borrow_mut();
+            while over < LINGER_BYTES {
+                wire.input.clear();
+                match wire.poll_fill(cx, false) {
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+                    Poll::Ready(Ok(n)) => over += n,
+                    Poll::Pending => return clock.poll(Some(until), cx),
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+        Ok(())
+    }
+
+    async fn switch(self, upstream: Wire) {
+        let Session { worker, connection, downstream, .. } = self;
+        // The request's body was none, so nobody else holds the connection.
+        let Some(downstream) = Rc::into_inner(downstream) else { return };
+        upgrade::join(worker, connection, downstream.wire.into_inner(), upstream).await;
+    }
+}
+
+/// Ready when the client has left while its request is served. What it sends ahead is kept, and then nothing can be told.
+fn poll_gone(downstream: &Downstream, cx: &mut Context<'_>) -> Poll<()> {
+    let mut wire = downstream.wire.borrow_mut();
+    if !downstream.decoder.borrow().is_done() || !wire.input.is_empty() {
+        return Poll::Pending;
+    }
+    match ready!(wire.poll_fill(cx, false)) {
+        Ok(0) | Err(_) => Poll::Ready(()),
+        Ok(_) => Poll::Pending,
+    }
+}
