@@ -166,3 +166,6 @@ fn trailers(input: &mut BytesMut) -> Result<Option<Option<HeaderMap>>, InvalidCh
     }
     Ok(Some(Some(trailers)))
 }
+
+#[cfg(test)]
+mod tests;

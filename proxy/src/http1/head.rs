@@ -73,7 +73,11 @@ const fn too_large(details: &'static str) -> Malformed {
 
 /// How far a head has been looked through, from one read to the next.
 #[derive(Debug, Default)]
-pub struct Progress(usize);
+pub struct Progress {
+    scanned: usize,
+    /// The one empty line that is forgiven was there.
+    empty_line: bool,
+}
 
 /// Takes a request's head off the input; `None`: it has not arrived whole.
 ///
@@ -84,12 +88,18 @@ pub fn request(
     progress: &mut Progress,
     limits: Limits,
 ) -> Result<Option<RequestHead>, Malformed> {
-    if progress.0 == 0 && input.starts_with(b"\r\n") {
+    if !progress.empty_line && input.starts_with(b"\r") {
         // One empty line before a request is forgiven (section 2.2).
+        if input.len() == 1 {
+            return Ok(None);
+        }
+        if !input.starts_with(b"\r\n") {
+            return Err(bad("invalid_request_line"));
+        }
         input.advance(2);
-        progress.0 = 1;
+        progress.empty_line = true;
     }
-    if input.first().is_some_and(|first| !first.is_ascii_alphanumeric() && !b"!#$%&'*+-.^_`|~\r".contains(first)) {
+    if input.first().is_some_and(|first| !first.is_ascii_alphanumeric() && !b"!#$%&'*+-.^_`|~".contains(first)) {
         return Err(bad("invalid_request_line"));
     }
     let Some(head) = take(input, progress, limits.bytes)? else { return Ok(None) };
@@ -170,7 +180,7 @@ pub fn response(
 
 /// Cuts the head off at its empty line. Every line must end in CRLF.
 fn take(input: &mut BytesMut, progress: &mut Progress, limit: usize) -> Result<Option<Bytes>, Malformed> {
-    let from = progress.0.saturating_sub(3).min(input.len());
+    let from = progress.scanned.saturating_sub(3).min(input.len());
     for at in memchr::memchr_iter(b'\n', &input[from..]).map(|at| from + at) {
         if at == 0 || input[at - 1] != b'\r' {
             return Err(bad("bare_lf"));
@@ -184,7 +194,7 @@ fn take(input: &mut BytesMut, progress: &mut Progress, limit: usize) -> Result<O
             };
         }
     }
-    progress.0 = input.len().max(1);
+    progress.scanned = input.len();
     if input.len() >= limit { Err(too_large("head_too_large")) } else { Ok(None) }
 }
 
@@ -242,3 +252,6 @@ fn stays_open(headers: &HeaderMap, version: Version) -> bool {
     }
     !has("close") && (version == Version::HTTP_11 || has("keep-alive"))
 }
+
+#[cfg(test)]
+mod tests;
