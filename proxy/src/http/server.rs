@@ -81,7 +81,7 @@ pub(super) async fn refused_by_now(worker: &Worker, connection: &Connection) {
 }
 
 /// The name under which the end of a connection is counted.
-pub(super) fn why(error: &hyper::Error, stage: Stage) -> &'static str {
+fn why(error: &hyper::Error, stage: Stage) -> &'static str {
     tracing::debug!(%error, "a downstream HTTP connection ended early");
     match stage {
         Stage::TimedOut => "timeout",
