@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, watch};
 use crate::admin;
 use crate::capture::listen;
 use crate::control::Control;
+use crate::descriptors::Descriptors;
 use crate::handover::{Demand, Handover, Phase};
 use crate::options::{AccessLogTarget, ProxyOptions};
 use crate::worker::{self, Sockets};
@@ -55,6 +56,7 @@ fn at(what: &'static str) -> impl FnOnce(io::Error) -> ProxyError {
 /// # Errors
 /// When a socket cannot be opened or a setting makes no sense. What the network does later is no error here.
 pub fn run(options: ProxyOptions) -> Result<(), ProxyError> {
+    let descriptors = Descriptors::raise();
     let sockets = open_sockets(&options)?;
     let metrics = Metrics::new();
     metrics.proxy_build(env!("CARGO_PKG_VERSION"));
@@ -65,7 +67,8 @@ pub fn run(options: ProxyOptions) -> Result<(), ProxyError> {
     let (phase_sender, phase) = watch::channel(Phase::Starting);
     let (demands, demand_queue) = mpsc::channel(MAX_DEMANDS);
     let own = Arc::new(own_workload(&options, &id));
-    let handover = Arc::new(Handover::new(options, demands, phase, Identity::empty(), own, metrics, access_log));
+    let handover =
+        Arc::new(Handover::new(options, demands, phase, Identity::empty(), own, metrics, access_log, descriptors));
 
     let workers: Vec<JoinHandle<()>> =
         sockets.into_iter().map(|sockets| spawn_worker(handover.clone(), sockets)).collect::<Result<_, _>>()?;

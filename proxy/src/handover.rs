@@ -11,6 +11,7 @@ use record::access_log::AccessLog;
 use record::{Metrics, Workload};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::descriptors::Descriptors;
 use crate::model::Tables;
 use crate::options::ProxyOptions;
 use crate::stats::Stats;
@@ -24,6 +25,8 @@ pub struct Handover {
     pub tables: ArcSwap<Tables>,
     /// Questions to the control thread.
     pub demands: mpsc::Sender<Demand>,
+    /// How many files may be open.
+    pub descriptors: Descriptors,
     /// Where the proxy is in its life.
     pub phase: watch::Receiver<Phase>,
     /// Our certificate.
@@ -74,6 +77,7 @@ impl Handover {
         own: Arc<Workload>,
         metrics: Metrics,
         access_log: Option<AccessLog>,
+        descriptors: Descriptors,
     ) -> Self {
         Self {
             tls: TlsConfigs::new(identity.clone(), &options.trust_domain),
@@ -83,6 +87,7 @@ impl Handover {
             connections: AtomicU64::new(0),
             options,
             demands,
+            descriptors,
             phase,
             identity,
             own,

@@ -8,6 +8,7 @@ pub mod admin;
 pub mod app;
 pub mod capture;
 pub mod control;
+pub mod descriptors;
 pub mod detect;
 pub mod handover;
 pub mod http;

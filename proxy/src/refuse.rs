@@ -12,6 +12,8 @@ use crate::upstream::connect::ConnectError;
 /// Why a connection is not served.
 #[derive(Debug)]
 pub enum Refusal {
+    /// So many are open that the rest of the descriptors is kept for upstreams and administration.
+    OutOfDescriptors(i32),
     /// It was made to the capture port itself, or would come back to it.
     Loop,
     /// The control plane has not said what is there.
@@ -38,6 +40,7 @@ impl Refusal {
     /// The label under which it is counted.
     pub fn reason(&self) -> &'static str {
         match self {
+            Self::OutOfDescriptors(_) => "out_of_descriptors",
             Self::Loop => "loop",
             Self::Undiscovered => "undiscovered",
             Self::BadConfiguration(_) => "bad_configuration",
@@ -55,6 +58,9 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::OutOfDescriptors(limit) => {
+                write!(f, "too many connections for a limit of {limit} open files (RLIMIT_NOFILE); raise it")
+            }
             Self::Loop => f.write_str("it was made to the proxy's own port and would come back to it"),
             Self::Undiscovered => {
                 f.write_str("the control plane has not said what is there; is it up, and can this pod reach it?")

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use record::{Security, SeriesCache, Service, Workload};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::capture::listen;
+use crate::capture::original_dst::original_dst;
 use crate::handover::{Demand, Handover, Phase};
 use crate::model::{FilterChain, HttpSettings, Known};
+use crate::refuse::{self, Refusal};
 use crate::upstream::{self, Clusters};
 use crate::{inbound, outbound};
 
@@ -166,11 +168,15 @@ pub async fn run(handover: Arc<Handover>, sockets: Sockets) -> std::io::Result<(
         tokio::select! {
             (stream, remote) = listen::accept(&outbound) => {
                 worker.handover.stats.accepted_outbound.inc();
-                tokio::task::spawn_local(outbound::serve(worker.clone(), stream, remote));
+                if let Some(stream) = admit(&worker, stream, remote) {
+                    tokio::task::spawn_local(outbound::serve(worker.clone(), stream, remote));
+                }
             }
             (stream, remote) = listen::accept(&inbound) => {
                 worker.handover.stats.accepted_inbound.inc();
-                tokio::task::spawn_local(inbound::serve(worker.clone(), stream, remote));
+                if let Some(stream) = admit(&worker, stream, remote) {
+                    tokio::task::spawn_local(inbound::serve(worker.clone(), stream, remote));
+                }
             }
             _ = housekeeping.tick() => {
                 worker.asked.borrow_mut().clear();
@@ -179,4 +185,15 @@ pub async fn run(handover: Arc<Handover>, sockets: Sockets) -> std::io::Result<(
             _ = phase.wait_for(|phase| *phase >= Phase::Stopping) => return Ok(()),
         }
     }
+}
+
+/// Closes a connection at once when descriptors run out, so that its client need not wait to learn of it.
+fn admit(worker: &Worker, stream: TcpStream, remote: SocketAddr) -> Option<TcpStream> {
+    let descriptors = &worker.handover.descriptors;
+    if descriptors.admit_downstream(&stream) {
+        return Some(stream);
+    }
+    let destination = original_dst(&stream).unwrap_or(remote);
+    refuse::note(&worker.handover, remote, destination, &Refusal::OutOfDescriptors(descriptors.limit()));
+    None
 }

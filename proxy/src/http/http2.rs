@@ -1,38 +1,52 @@
-//! Serves one downstream HTTP/2 connection until it ends or the proxy drains.
+//! Serves one downstream HTTP/2 connection until it ends, falls silent, floods, or the proxy drains.
 
+use std::error::Error;
 use std::rc::Rc;
 use std::time::Duration;
 
+use h2::Reason;
 use http::Request;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::watch;
 
+use super::flood::Flood;
+use super::frame_guard::{FrameGuard, Verdict};
 use super::incoming::Incoming;
 use super::server::{LAST_MOMENTS, refused_by_now};
+use super::stalls::{Limits, Over, Sending, Stalls, StreamExecutor};
 use crate::handover::Phase;
 use crate::io::Io;
-use crate::runtime::LocalExecutor;
 use crate::worker::{Connection, Worker};
 
 /// A peer that answers no PING for so long is gone.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_ANSWER: Duration = Duration::from_secs(10);
-/// Streams that a peer opened and reset before we looked (CVE-2023-44487); hyper's default, never unbounded.
-const MAX_PENDING_RESETS: usize = 20;
+/// Streams that a peer opened and reset before we looked (CVE-2023-44487): as many as it may have open.
+const MAX_PENDING_RESETS: usize = 100;
 /// Streams that a peer made us reset (CVE-2025-8671); hyper's default, never unbounded.
 const MAX_LOCAL_RESETS: usize = 1024;
+/// Bytes of a response that wait for the socket, for each stream: 12.5 MiB for 100 streams of a peer that reads nothing.
+const MAX_UNSENT: usize = 128 * 1024;
 
-/// Serves until the connection ends; the error is the reason that is counted.
+/// Serves until the connection ends.
+///
+/// # Errors
+/// The reason that is counted, unless it ended as connections end.
 pub(super) async fn serve(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -> Result<(), &'static str> {
     let settings = &connection.settings;
+    let (stalls, verdict) = (Stalls::new(), Verdict::default());
+    let guard = FrameGuard::new(io, Flood::new(settings.max_head_bytes), stalls.clone(), verdict.clone());
     let service = service_fn(|request: Request<hyper::body::Incoming>| {
-        let (worker, connection) = (worker.clone(), connection.clone());
-        let request = request.map(Incoming::Http2);
-        async move { Ok::<_, std::convert::Infallible>(super::serve(worker, connection, request, None).await) }
+        let (worker, connection, stalls) = (worker.clone(), connection.clone(), stalls.clone());
+        let stream = stalls.open();
+        async move {
+            let response = super::serve(worker, connection, request.map(Incoming::Http2), None).await;
+            Ok::<_, std::convert::Infallible>(response.map(|body| Sending::new(body, stalls, stream)))
+        }
     });
-    let serving = http2::Builder::new(LocalExecutor)
+    let serving = http2::Builder::new(StreamExecutor(stalls.clone()))
         .timer(TokioTimer::new())
         .initial_stream_window_size(settings.stream_window)
         .initial_connection_window_size(settings.connection_window)
@@ -40,18 +54,36 @@ pub(super) async fn serve(worker: &Rc<Worker>, connection: &Rc<Connection>, io: 
         .max_header_list_size(u32::try_from(settings.max_head_bytes).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         .max_local_error_reset_streams(MAX_LOCAL_RESETS)
+        .max_send_buf_size(MAX_UNSENT)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_ANSWER)
-        .serve_connection(TokioIo::new(io), service);
+        .serve_connection(TokioIo::new(guard), service);
     let mut serving = std::pin::pin!(serving);
+    let limits =
+        Limits { socket: PING_EVERY + PING_ANSWER, stream: settings.stream_idle_timeout, idle: settings.idle_timeout };
+    let count = |reason: &str| worker.handover.stats.invalid_requests.with(&[reason]).inc();
+    let mut stalled = std::pin::pin!(stalls.watch(&limits, || count("http2_stream_stalled")));
     let mut phase = worker.handover.phase.clone();
     tokio::select! {
-        served = serving.as_mut() => return served.map_err(|error| why(&error)),
+        served = serving.as_mut() => return served.map_err(|error| why(&error, &verdict)),
+        over = stalled.as_mut() => match over {
+            Over::Socket => return Err("http2_write_stalled"),
+            Over::Idle => {
+                serving.as_mut().graceful_shutdown();
+                // A peer that does not let its last streams end is not waited for.
+                let _ = tokio::time::timeout(LAST_MOMENTS, serving).await;
+                return Ok(());
+            }
+        },
         () = time_to_go(&mut phase) => serving.as_mut().graceful_shutdown(),
         () = connection.chain.retired.wait() => serving.as_mut().graceful_shutdown(),
     }
     tokio::select! {
-        served = serving => served.map_err(|error| why(&error)),
+        served = serving => served.map_err(|error| why(&error, &verdict)),
+        over = stalled => match over {
+            Over::Socket => Err("http2_write_stalled"),
+            Over::Idle => Ok(()),
+        },
         () = refused_by_now(worker, connection) => Ok(()),
         _ = phase.wait_for(|phase| *phase >= Phase::Stopping) => Ok(()),
     }
@@ -68,11 +100,38 @@ async fn time_to_go(phase: &mut watch::Receiver<Phase>) {
 }
 
 /// The name under which the end of a connection is counted.
-fn why(error: &hyper::Error) -> &'static str {
-    tracing::debug!(%error, "a downstream HTTP/2 connection ended early");
-    match () {
-        () if error.is_parse() => "malformed",
-        () if error.is_incomplete_message() => "incomplete",
-        () => "connection_error",
+fn why(error: &hyper::Error, verdict: &Verdict) -> &'static str {
+    tracing::debug!(%error, verdict = verdict.get(), "a downstream HTTP/2 connection ended early");
+    if let Some(reason) = verdict.get() {
+        return reason;
+    }
+    if error.is_timeout() {
+        return "http2_ping_unanswered";
+    }
+    let of_h2 = error.source().and_then(|cause| cause.downcast_ref::<h2::Error>());
+    match of_h2.filter(|error| error.is_library()) {
+        Some(error) => detected(error),
+        None => "connection_error",
+    }
+}
+
+/// What h2 found wrong with the peer. Which of its limits was passed it tells in the debug data of its GOAWAY only.
+fn detected(error: &h2::Error) -> &'static str {
+    match error.reason() {
+        Some(Reason::ENHANCE_YOUR_CALM) => {
+            let text = error.to_string();
+            let named = [
+                ("too_many_resets", "http2_reset_flood"),
+                ("too_many_internal_resets", "http2_faulty_streams_flood"),
+                ("too_many_data_frames", "http2_small_data_flood"),
+                ("too_many_continuations", "http2_continuation_flood"),
+                ("header_list_way_too_large", "head_too_large"),
+            ];
+            named.iter().find(|(debug, _)| text.contains(debug)).map_or("http2_flood", |(_, reason)| reason)
+        }
+        Some(Reason::FLOW_CONTROL_ERROR) => "http2_flow_control_error",
+        Some(Reason::FRAME_SIZE_ERROR) => "http2_frame_size_error",
+        Some(Reason::COMPRESSION_ERROR) => "http2_compression_error",
+        _ => "http2_protocol_error",
     }
 }

@@ -81,9 +81,8 @@ pub async fn connect(
     let address = endpoint.address;
     let limit = cluster.connect_timeout;
     let attempt = async {
-        let stream = tcp(address, cluster.bind, handover.options.mark)
-            .await
-            .map_err(|source| ConnectError::Io { address, source })?;
+        let stream =
+            tcp(handover, address, cluster.bind).await.map_err(|source| ConnectError::Io { address, source })?;
         match transport(cluster, endpoint) {
             Transport::Raw => Ok(Connected { io: Io::plain(stream), principal: None, alpn: None }),
             Transport::Tls(tls) => secure(handover, tls, alpn, address, stream).await,
@@ -92,9 +91,14 @@ pub async fn connect(
     tokio::time::timeout(limit, attempt).await.unwrap_or(Err(ConnectError::Timeout { address, limit }))
 }
 
-async fn tcp(address: SocketAddr, bind: Option<IpAddr>, mark: Option<u32>) -> io::Result<TcpStream> {
+async fn tcp(handover: &Handover, address: SocketAddr, bind: Option<IpAddr>) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(mark) = mark {
+    let descriptors = &handover.descriptors;
+    if !descriptors.admit_upstream(&socket) {
+        let limit = descriptors.limit();
+        return Err(io::Error::other(format!("no descriptor is left of {limit} open files (RLIMIT_NOFILE)")));
+    }
+    if let Some(mark) = handover.options.mark {
         SockRef::from(&socket).set_mark(mark)?;
     }
     if let Some(ip) = bind.filter(|ip| ip.is_ipv4() == address.is_ipv4()) {

@@ -1,0 +1,194 @@
+//! The stream beneath an HTTP/2 server connection: sees each frame as it passes, ends a client that floods with GOAWAY
+//! `ENHANCE_YOUR_CALM`, and tells whether the client still takes what it is sent.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::flood::Flood;
+use super::frames::{Frames, HEADER, PREFACE, kind};
+use super::stalls::Stalls;
+
+/// RFC 9113 section 7.
+const ENHANCE_YOUR_CALM: u8 = 0xb;
+/// Last stream and error code.
+const GOAWAY_PAYLOAD: usize = 8;
+
+/// Why the guard has ended a connection.
+pub type Verdict = Rc<Cell<Option<&'static str>>>;
+
+/// A stream that carries HTTP/2 from a client.
+pub struct FrameGuard<S> {
+    io: S,
+    received: Frames,
+    sent: Frames,
+    flood: Flood,
+    stalls: Rc<Stalls>,
+    verdict: Verdict,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> FrameGuard<S> {
+    /// Guards a stream that begins with the client's preface.
+    pub fn new(io: S, flood: Flood, stalls: Rc<Stalls>, verdict: Verdict) -> Self {
+        Self { io, received: Frames::after(PREFACE), sent: Frames::default(), flood, stalls, verdict }
+    }
+
+    /// Ends it. One attempt to say so: a client that does not even read is not waited for.
+    fn end(&mut self, cx: &mut Context<'_>, reason: &'static str) -> io::Error {
+        self.verdict.set(Some(reason));
+        if self.sent.at_boundary() {
+            let said = Pin::new(&mut self.io).poll_write(cx, &goaway(self.flood.last_stream()));
+            if said.is_ready() {
+                let _ = Pin::new(&mut self.io).poll_flush(cx);
+            }
+        }
+        io::Error::new(io::ErrorKind::ConnectionAborted, reason)
+    }
+
+    /// Takes account of what a write did.
+    fn written<'a>(&mut self, polled: &Poll<io::Result<usize>>, pieces: impl Iterator<Item = &'a [u8]>) {
+        let mut left = match polled {
+            Poll::Pending => return self.stalls.block(),
+            Poll::Ready(Err(_)) => return,
+            Poll::Ready(Ok(taken)) => *taken,
+        };
+        self.stalls.unblock();
+        for piece in pieces {
+            let piece = &piece[..left.min(piece.len())];
+            left -= piece.len();
+            let flood = &mut self.flood;
+            let Ok(()) = self.sent.take(piece, |frame| {
+                flood.sent(frame);
+                Ok::<_, std::convert::Infallible>(())
+            });
+            if left == 0 {
+                return;
+            }
+        }
+    }
+}
+
+fn goaway(last_stream: u32) -> [u8; HEADER + GOAWAY_PAYLOAD] {
+    let mut frame = [0; HEADER + GOAWAY_PAYLOAD];
+    frame[2] = GOAWAY_PAYLOAD as u8;
+    frame[3] = kind::GOAWAY;
+    frame[HEADER..HEADER + 4].copy_from_slice(&last_stream.to_be_bytes());
+    frame[HEADER + 7] = ENHANCE_YOUR_CALM;
+    frame
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for FrameGuard<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut this.io).poll_read(cx, buf);
+        let flood = &mut this.flood;
+        match this.received.take(&buf.filled()[before..], |frame| flood.received(frame, Instant::now)) {
+            Ok(()) => polled,
+            Err(reason) => {
+                // A read that fails has read nothing.
+                buf.set_filled(before);
+                Poll::Ready(Err(this.end(cx, reason)))
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for FrameGuard<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.written(&polled, std::iter::once(buf));
+        polled
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.written(&polled, bufs.iter().map(|piece| &**piece));
+        polled
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    const PING: [u8; 17] = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+    /// Stream 5, which ends with it.
+    const HEADERS: [u8; 10] = [0, 0, 1, 1, 5, 0, 0, 0, 5, 0x82];
+
+    fn guarded() -> (DuplexStream, FrameGuard<DuplexStream>, Verdict) {
+        let (client, server) = duplex(1 << 16);
+        let verdict = Verdict::default();
+        (client, FrameGuard::new(server, Flood::new(65_536), Stalls::new(), verdict.clone()), verdict)
+    }
+
+    async fn flood(client: &mut DuplexStream) {
+        client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        client.write_all(&HEADERS).await.unwrap();
+        client.write_all(&PING.repeat(1000)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_flood_ends_with_a_goaway_that_names_the_last_stream() {
+        let (mut client, mut guard, verdict) = guarded();
+        flood(&mut client).await;
+        let mut taken = Vec::new();
+        let ended = guard.read_to_end(&mut taken).await;
+        assert_eq!(ended.unwrap_err().to_string(), "http2_ping_flood");
+        assert_eq!(verdict.get(), Some("http2_ping_flood"));
+        drop(guard);
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        assert_eq!(answer, [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0xb]);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_said_in_the_middle_of_a_frame_of_ours() {
+        let (mut client, mut guard, verdict) = guarded();
+        // DATA of 100 bytes, of which two pieces have gone.
+        let pieces = [io::IoSlice::new(&[0, 0, 100, 0, 0, 0, 0, 0, 5]), io::IoSlice::new(b"the begin")];
+        assert_eq!(guard.write_vectored(&pieces).await.unwrap(), 18);
+        flood(&mut client).await;
+        guard.read_to_end(&mut Vec::new()).await.unwrap_err();
+        assert!(verdict.get().is_some());
+        drop(guard);
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        assert_eq!(answer.len(), 18);
+    }
+
+    #[tokio::test]
+    async fn what_passes_is_unchanged() {
+        let (mut client, mut guard, _) = guarded();
+        let sent = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &HEADERS, &PING].concat();
+        client.write_all(&sent).await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut taken = Vec::new();
+        guard.read_to_end(&mut taken).await.unwrap();
+        assert_eq!(taken, sent);
+    }
+}

@@ -1,0 +1,303 @@
+//! Who of an HTTP/2 connection waits for a peer that takes nothing: the socket, or a stream without a window.
+//!
+//! One coarse clock for each connection looks at all of it, so that a stream pays for no timer. A silence is found up to two
+//! beats of that clock late, and never early.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http_body::{Body, Frame, SizeHint};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+/// The clock's beat, unless a limit asks for a faster one.
+const BEAT: Duration = Duration::from_secs(10);
+
+/// How long which silence is borne; `None`: for ever.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The socket takes not one byte.
+    pub socket: Duration,
+    /// A stream has something to send and no window for it.
+    pub stream: Option<Duration>,
+    /// No stream is open.
+    pub idle: Option<Duration>,
+}
+
+/// What was borne for too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// The socket took nothing.
+    Socket,
+    /// There were no streams.
+    Idle,
+}
+
+/// The streams of one connection, and what they wait for.
+#[derive(Debug)]
+pub struct Stalls {
+    /// As of the last beat.
+    now: Cell<Instant>,
+    /// Since when the socket has taken nothing of what there was to send.
+    blocked: Cell<Option<Instant>>,
+    /// Since when no stream is open.
+    idle: Cell<Option<Instant>>,
+    slots: RefCell<Slots>,
+    /// Opened by the service, to be taken by the executor that is called next.
+    opened: Cell<Option<usize>>,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    all: Vec<Slot>,
+    free: Vec<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    /// Since when its body has a frame that was not asked after again.
+    unsent: Option<Instant>,
+    task: Option<AbortHandle>,
+}
+
+impl Stalls {
+    /// Of a connection that begins now.
+    pub fn new() -> Rc<Self> {
+        let now = Instant::now();
+        Rc::new(Self {
+            now: Cell::new(now),
+            blocked: Cell::new(None),
+            idle: Cell::new(Some(now)),
+            slots: RefCell::default(),
+            opened: Cell::new(None),
+        })
+    }
+
+    /// The socket refused bytes.
+    pub fn block(&self) {
+        if self.blocked.get().is_none() {
+            self.blocked.set(Some(self.now.get()));
+        }
+    }
+
+    /// The socket took bytes.
+    pub fn unblock(&self) {
+        self.blocked.set(None);
+    }
+
+    /// A stream begins, and its task is spawned next.
+    pub fn open(self: &Rc<Self>) -> usize {
+        let mut slots = self.slots.borrow_mut();
+        let index = slots.free.pop().unwrap_or_else(|| {
+            slots.all.push(Slot::default());
+            slots.all.len() - 1
+        });
+        self.opened.set(Some(index));
+        self.idle.set(None);
+        index
+    }
+
+    fn close(&self, index: usize) {
+        let mut slots = self.slots.borrow_mut();
+        slots.all[index] = Slot::default();
+        slots.free.push(index);
+        if slots.free.len() == slots.all.len() {
+            self.idle.set(Some(self.now.get()));
+        }
+    }
+
+    /// Cuts streams that stall, telling of each, until more than streams is over.
+    pub async fn watch(&self, limits: &Limits, cut: impl Fn()) -> Over {
+        let shortest = [Some(limits.socket), limits.stream, limits.idle].into_iter().flatten().min();
+        let beat = shortest.map_or(BEAT, |shortest| (shortest / 3).clamp(Duration::from_millis(50), BEAT));
+        loop {
+            tokio::time::sleep(beat).await;
+            let now = Instant::now();
+            self.now.set(now);
+            // What began after a beat bears that beat's time, so one beat more must have gone by.
+            let over = |since: Option<Instant>, limit: Option<Duration>| match (since, limit) {
+                (Some(since), Some(limit)) => now.saturating_duration_since(since) >= limit + beat,
+                _ => false,
+            };
+            if over(self.blocked.get(), Some(limits.socket)) {
+                return Over::Socket;
+            }
+            if over(self.idle.get(), limits.idle) {
+                return Over::Idle;
+            }
+            for slot in self.slots.borrow_mut().all.iter_mut().filter(|slot| over(slot.unsent, limits.stream)) {
+                slot.unsent = None;
+                if let Some(task) = slot.task.take() {
+                    task.abort();
+                    cut();
+                }
+            }
+        }
+    }
+}
+
+/// Spawns the tasks of a connection's streams so that they can be cut.
+#[derive(Debug, Clone)]
+pub struct StreamExecutor(pub Rc<Stalls>);
+
+impl<F> hyper::rt::Executor<F> for StreamExecutor
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    fn execute(&self, future: F) {
+        let Some(index) = self.0.opened.take() else {
+            tokio::task::spawn_local(future);
+            return;
+        };
+        let open = Open { stalls: self.0.clone(), index };
+        let task = tokio::task::spawn_local(async move {
+            // What the future holds goes first: its body still names the slot.
+            let open = open;
+            future.await;
+            drop(open);
+        });
+        self.0.slots.borrow_mut().all[index].task = Some(task.abort_handle());
+    }
+}
+
+/// A slot in use.
+struct Open {
+    stalls: Rc<Stalls>,
+    index: usize,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.stalls.close(self.index);
+    }
+}
+
+/// A response's body, which hyper asks for more as soon as the stream had a window for what it gave.
+pub struct Sending<B> {
+    body: B,
+    stalls: Rc<Stalls>,
+    index: usize,
+}
+
+impl<B> Sending<B> {
+    /// The body of the stream that was opened as `index`.
+    pub fn new(body: B, stalls: Rc<Stalls>, index: usize) -> Self {
+        Self { body, stalls, index }
+    }
+}
+
+impl<B: Body + Unpin> Body for Sending<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        let unsent = matches!(&polled, Poll::Ready(Some(Ok(_)))).then(|| self.stalls.now.get());
+        self.stalls.slots.borrow_mut().all[self.index].unsent = unsent;
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::convert::Infallible;
+
+    use http_body_util::{BodyExt, Full};
+    use hyper::rt::Executor;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        socket: Duration::from_secs(30),
+        stream: Some(Duration::from_secs(300)),
+        idle: Some(Duration::from_secs(3600)),
+    };
+    const LATE: Duration = Duration::from_secs(20);
+
+    fn run(test: impl Future<Output = ()>) {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_all().start_paused(true).build_local(tokio::runtime::LocalOptions::default());
+        let runtime = runtime.unwrap();
+        runtime.block_on(test);
+    }
+
+    /// When the watch ends, and how many streams it has cut by then.
+    async fn over(stalls: &Stalls) -> (Over, Duration, u32) {
+        let (started, cut) = (Instant::now(), Cell::new(0));
+        let over = stalls.watch(&LIMITS, || cut.set(cut.get() + 1)).await;
+        (over, started.elapsed(), cut.get())
+    }
+
+    fn within(took: Duration, limit: Duration) -> bool {
+        took >= limit && took <= limit + LATE
+    }
+
+    #[test]
+    fn a_socket_that_takes_nothing_ends_the_connection_and_one_that_takes_a_byte_does_not() {
+        run(async {
+            let stalls = Stalls::new();
+            let slow = stalls.clone();
+            tokio::task::spawn_local(async move {
+                for _ in 0..20 {
+                    slow.block();
+                    sleep(Duration::from_secs(29)).await;
+                    slow.unblock();
+                }
+                slow.block();
+            });
+            let (over, took, _) = over(&stalls).await;
+            assert_eq!(over, Over::Socket);
+            assert!(within(took, Duration::from_secs(20 * 29 + 30)), "it took {took:?}");
+        });
+    }
+
+    #[test]
+    fn a_connection_without_streams_is_idle_and_one_with_a_stream_is_not() {
+        run(async {
+            let stalls = Stalls::new();
+            stalls.open();
+            StreamExecutor(stalls.clone()).execute(sleep(Duration::from_secs(10_000)));
+            let (over, took, cut) = over(&stalls).await;
+            assert_eq!((over, cut), (Over::Idle, 0));
+            assert!(within(took, Duration::from_secs(10_000 + 3600)), "it took {took:?}");
+        });
+    }
+
+    #[test]
+    fn a_stream_whose_frame_nobody_takes_is_cut_and_its_neighbours_are_not() {
+        run(async {
+            let stalls = Stalls::new();
+            let ended = Rc::new(RefCell::new(Vec::new()));
+            for (name, pause) in [("stalled", 100_000), ("slow", 200)] {
+                let index = stalls.open();
+                let mut body = Sending::new(Full::new(&b"frame"[..]), stalls.clone(), index);
+                let ended = ended.clone();
+                StreamExecutor(stalls.clone()).execute(async move {
+                    let _: Result<_, Infallible> = body.frame().await.unwrap();
+                    sleep(Duration::from_secs(pause)).await;
+                    assert!(body.frame().await.is_none());
+                    // Waits for the upstream, for as long as that takes.
+                    sleep(Duration::from_secs(1000)).await;
+                    ended.borrow_mut().push(name);
+                });
+            }
+            let (_, took, cut) = over(&stalls).await;
+            assert_eq!((cut, &*ended.borrow()), (1, &vec!["slow"]));
+            assert!(within(took, Duration::from_secs(1200 + 3600)), "it took {took:?}");
+        });
+    }
+}
