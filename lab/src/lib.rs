@@ -2,8 +2,10 @@
 //! It is shared by the demo, the end-to-end tests and the benchmarks. A program enters a [`sandbox`] first and then
 //! starts a [`Lab`] there; when the sandbox ends, the kernel takes everything away with it.
 
+mod affinity;
 pub mod capture;
 mod control_plane;
+mod cpu;
 mod credentials;
 mod error;
 mod fabric;
@@ -20,7 +22,9 @@ pub mod shop;
 mod sidecar;
 pub mod tools;
 
+pub use affinity::pin;
 pub use control_plane::ControlPlane;
+pub use cpu::{CpuTime, CpuUse};
 pub use error::LabError;
 pub use lab::{Lab, LabOptions};
 pub use manifest::{Manifests, PodSpec};

@@ -12,7 +12,11 @@ pub struct Memory {
 }
 
 impl Memory {
-    pub(crate) fn of(pid: i32) -> io::Result<Memory> {
+    /// What the process with this id takes now.
+    ///
+    /// # Errors
+    /// When it has ended, or /proc is not there.
+    pub fn of(pid: i32) -> io::Result<Memory> {
         let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
         Memory::parse(&text).ok_or_else(|| io::Error::other(format!("process {pid} has no memory figures")))
     }

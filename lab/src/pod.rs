@@ -142,6 +142,19 @@ impl Pod {
         lock(&self.sidecar).as_ref().map(|(_, process)| Arc::clone(process))
     }
 
+    /// The process that carries the traffic: the sidecar's own, or the one that its agent has started.
+    ///
+    /// # Errors
+    /// When it does not run, or /proc is not there.
+    pub fn data_plane(&self) -> io::Result<i32> {
+        let none = || io::Error::other(format!("{} has no data plane", self.spec.full_name()));
+        let (kind, process) = lock(&self.sidecar).clone().ok_or_else(none)?;
+        match kind {
+            SidecarKind::Meltemi => Ok(process.pid()),
+            SidecarKind::Envoy { .. } => process.child()?.ok_or_else(none),
+        }
+    }
+
     /// Which data plane is beside the application.
     pub fn sidecar_kind(&self) -> Option<SidecarKind> {
         lock(&self.sidecar).as_ref().map(|(kind, _)| kind.clone())

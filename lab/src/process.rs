@@ -111,6 +111,25 @@ impl Process {
         Memory::of(self.pid.as_raw())
     }
 
+    /// A process that it has started and that still runs.
+    ///
+    /// # Errors
+    /// When /proc is not there.
+    pub fn child(&self) -> std::io::Result<Option<i32>> {
+        let own = self.pid.to_string();
+        for entry in std::fs::read_dir("/proc")? {
+            let entry = entry?;
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            // A process may end between the listing and this.
+            let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1));
+            if parent == Some(own.as_str()) {
+                return Ok(Some(pid));
+            }
+        }
+        Ok(None)
+    }
+
     /// The last `lines` lines of its log.
     pub fn log_tail(&self, lines: usize) -> String {
         let text = std::fs::read(&self.log).unwrap_or_default();

@@ -20,6 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("proxy", &["xds", "citadel", "record"]),
     ("pilot", &["xds", "citadel", "record"]),
     ("lab", &["pilot", "citadel", "record", "xds"]),
+    ("bench", &["lab"]),
     ("meltemi", &["proxy", "pilot", "citadel", "record", "hub", "lab", "xds"]),
     ("tests", &["lab", "proxy", "pilot", "citadel", "record", "hub", "xds"]),
 ];
