@@ -14,10 +14,13 @@ mod lossless;
 mod mtls;
 mod protocols;
 mod reload;
+mod smuggling;
 mod waiting;
 mod weights;
 mod wire;
 
+#[path = "../corpus/mod.rs"]
+mod corpus;
 #[path = "../demo/demo.rs"]
 mod demo;
 #[path = "../envoy/mod.rs"]
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         faults::tests(),
         reload::tests(),
         bad_input::tests(),
+        smuggling::tests(),
         hostile::tests(),
         lossless::tests(),
         cost::tests(),

@@ -61,6 +61,7 @@ fn base(stat_prefix: String, routes: RouteSpecifier) -> HttpConnectionManager {
         generate_request_id: boolean(true),
         upgrade_configs: vec![UpgradeConfig { upgrade_type: "websocket".into(), ..UpgradeConfig::default() }],
         normalize_path: boolean(true),
+        strip_trailing_host_dot: true,
         route_specifier: Some(routes),
         ..HttpConnectionManager::default()
     }

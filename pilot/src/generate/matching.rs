@@ -13,12 +13,13 @@ pub(super) fn everything() -> RouteMatch {
     RouteMatch { path_specifier: Some(PathSpecifier::Prefix("/".into())), ..RouteMatch::default() }
 }
 
-/// The conditions on the request itself. Port and source conditions select listeners and clients instead.
-pub(super) fn route_match(condition: &HttpMatch) -> RouteMatch {
+/// The conditions on the request itself. Port and source conditions select listeners and clients instead. `port` is the
+/// service's.
+pub(super) fn route_match(condition: &HttpMatch, port: u16) -> RouteMatch {
     RouteMatch {
         path_specifier: Some(path(condition.uri.as_ref())),
         case_sensitive: if condition.ignore_uri_case { boolean(false) } else { None },
-        headers: headers(condition),
+        headers: headers(condition, port),
         query_parameters: condition.query_params.iter().map(|(name, value)| query(name, value)).collect(),
         ..RouteMatch::default()
     }
@@ -56,12 +57,35 @@ fn path(test: Option<&StringMatch>) -> PathSpecifier {
     }
 }
 
-fn headers(condition: &HttpMatch) -> Vec<HeaderMatcher> {
-    let pseudo = [(":scheme", &condition.scheme), (":method", &condition.method), (":authority", &condition.authority)];
+fn headers(condition: &HttpMatch, port: u16) -> Vec<HeaderMatcher> {
+    let pseudo = [(":scheme", &condition.scheme), (":method", &condition.method)];
     let pseudo = pseudo.into_iter().filter_map(|(name, test)| test.as_ref().map(|test| header(name, test)));
+    let authority = condition.authority.as_ref().map(|test| authority(test, port));
     let wanted = condition.headers.iter().map(|(name, test)| header(name, test));
     let unwanted = condition.without_headers.iter().map(|(name, test)| without(name, test));
-    pseudo.chain(wanted).chain(unwanted).collect()
+    pseudo.chain(authority).chain(wanted).chain(unwanted).collect()
+}
+
+/// All spellings of one authority get one answer: in upper or lower case, with the service's port or without (RFC 9110,
+/// 4.2.3). A dot at the end is taken off before.
+fn authority(test: &StringMatch, port: u16) -> HeaderMatcher {
+    let matcher = match test {
+        StringMatch::Exact(name) if !has_port(name) => {
+            let pattern = format!("(?i){}(:{port})?", ::regex::escape(name.strip_suffix('.').unwrap_or(name)));
+            StringMatcher { match_pattern: Some(MatchPattern::SafeRegex(regex(&pattern))), ignore_case: false }
+        }
+        StringMatch::Exact(_) | StringMatch::Prefix(_) => StringMatcher { ignore_case: true, ..string_matcher(test) },
+        StringMatch::Regex(_) | StringMatch::Present => return header(":authority", test),
+    };
+    HeaderMatcher {
+        name: ":authority".to_owned(),
+        header_match_specifier: Some(HeaderMatchSpecifier::StringMatch(matcher)),
+        ..HeaderMatcher::default()
+    }
+}
+
+fn has_port(authority: &str) -> bool {
+    authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok())
 }
 
 fn header(name: &str, test: &StringMatch) -> HeaderMatcher {

@@ -117,7 +117,7 @@ fn default_route(view: &View<'_>, service: &Service, port: u16) -> Route {
 fn route(view: &View<'_>, rule: &HttpRule, block: &HttpMatch, port: u16, source: &ObjectRef) -> Route {
     let mut route = Route {
         name: route_name(rule, block),
-        r#match: Some(matching::route_match(block)),
+        r#match: Some(matching::route_match(block, port)),
         metadata: provenance::of(source),
         typed_per_filter_config: per_filter(rule),
         action: Some(match &rule.action {

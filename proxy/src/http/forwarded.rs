@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use http::header::{CONNECTION, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, TE, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::model::listener::ClientCertHeader;
@@ -18,38 +18,60 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// `x-forwarded-client-cert`.
 pub const CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 
-/// `Connection` may not take these away, whoever names them: they frame the message, or others act on them.
-const END_TO_END: [&str; 12] = [
-    "host",
-    "content-length",
-    "content-type",
+/// `Connection` may not take these away, whoever names them: they frame the message, or others act on them. Names that
+/// begin with one of [`MESSAGE_PREFIXES`] belong here too.
+const OF_THE_MESSAGE: [&str; 31] = [
+    "accept",
+    "accept-encoding",
+    "accept-language",
     "authorization",
-    "cookie",
-    "set-cookie",
+    "b3",
     "cache-control",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "cookie",
     "date",
+    "etag",
+    "expires",
+    "forwarded",
+    "host",
+    "last-modified",
+    "location",
+    "max-forwards",
+    "origin",
+    "range",
+    "referer",
+    "server",
+    "set-cookie",
+    "strict-transport-security",
+    "te",
     "traceparent",
     "tracestate",
-    "b3",
-    "te",
+    "user-agent",
+    "vary",
+    "via",
 ];
+const MESSAGE_PREFIXES: [&str; 9] =
+    ["x-forwarded-", "x-envoy-", "x-request-id", "x-real-ip", "x-b3-", "x-meltemi-", "grpc-", "if-", "sec-"];
 
 /// Headers by which a client would steer the proxy or pose as a part of the mesh.
-const STEERING: [HeaderName; 14] = [
-    HeaderName::from_static("x-envoy-retry-on"),
-    HeaderName::from_static("x-envoy-retry-grpc-on"),
-    HeaderName::from_static("x-envoy-max-retries"),
-    HeaderName::from_static("x-envoy-retriable-header-names"),
-    HeaderName::from_static("x-envoy-retriable-status-codes"),
-    HeaderName::from_static("x-envoy-hedge-on-per-try-timeout"),
-    HeaderName::from_static("x-envoy-upstream-alt-stat-name"),
-    HeaderName::from_static("x-envoy-upstream-rq-timeout-ms"),
-    HeaderName::from_static("x-envoy-upstream-rq-timeout-alt-response"),
-    HeaderName::from_static("x-envoy-upstream-rq-per-try-timeout-ms"),
-    HeaderName::from_static("x-envoy-upstream-stream-duration-ms"),
-    HeaderName::from_static("x-envoy-internal"),
-    HeaderName::from_static("x-envoy-peer-metadata"),
-    HeaderName::from_static("x-envoy-peer-metadata-id"),
+const STEERING: [&str; 14] = [
+    "x-envoy-hedge-on-per-try-timeout",
+    "x-envoy-internal",
+    "x-envoy-max-retries",
+    "x-envoy-peer-metadata",
+    "x-envoy-peer-metadata-id",
+    "x-envoy-retriable-header-names",
+    "x-envoy-retriable-status-codes",
+    "x-envoy-retry-grpc-on",
+    "x-envoy-retry-on",
+    "x-envoy-upstream-alt-stat-name",
+    "x-envoy-upstream-rq-per-try-timeout-ms",
+    "x-envoy-upstream-rq-timeout-alt-response",
+    "x-envoy-upstream-rq-timeout-ms",
+    "x-envoy-upstream-stream-duration-ms",
 ];
 
 /// Removes what belongs to one connection (RFC 9110, 7.6.1), from a request or a response alike.
@@ -57,17 +79,41 @@ const STEERING: [HeaderName; 14] = [
 /// `upgrade` is true for a request whose `Upgrade` is let through and for its answer 101: `Connection` and `Upgrade` stay then.
 /// An offer of HTTP/2 in the clear is always taken away.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap, upgrade: bool) {
-    if headers.contains_key(CONNECTION) {
-        remove_nominated(headers);
+    // Most messages have nothing of all this, which one look at each name tells.
+    let (mut connection, mut protocol, mut te, mut others) = (false, false, false, false);
+    for name in headers.keys() {
+        match name.as_str() {
+            "connection" => connection = true,
+            "upgrade" => protocol = true,
+            "te" => te = true,
+            name => others |= is_of_connection(name),
+        }
     }
-    if !upgrade {
-        headers.remove(CONNECTION);
+    if connection {
+        remove_nominated(headers);
+        if upgrade {
+            headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        } else {
+            headers.remove(CONNECTION);
+        }
+    }
+    if protocol && !upgrade {
         headers.remove(UPGRADE);
     }
-    for name in ["keep-alive", "proxy-connection", "http2-settings"] {
-        headers.remove(name);
+    if others {
+        remove_where(headers, is_of_connection);
     }
-    headers.remove(TRANSFER_ENCODING);
+    if te {
+        keep_trailers(headers);
+    }
+}
+
+fn is_of_connection(name: &str) -> bool {
+    matches!(name, "keep-alive" | "proxy-connection" | "http2-settings" | "transfer-encoding")
+}
+
+/// Of `TE`, that trailers are welcome is true of the whole way.
+fn keep_trailers(headers: &mut HeaderMap) {
     let trailers = headers.get_all(TE).iter().any(|te| list(te).any(|coding| coding.eq_ignore_ascii_case("trailers")));
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -76,26 +122,61 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap, upgrade: bool) {
     }
 }
 
+fn remove_where(headers: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) {
+    while let Some(name) = headers.keys().find(|name| unwanted(name.as_str())).cloned() {
+        headers.remove(name);
+    }
+}
+
 fn list(value: &HeaderValue) -> impl Iterator<Item = &str> {
     value.to_str().unwrap_or_default().split(',').map(str::trim)
 }
 
 fn remove_nominated(headers: &mut HeaderMap) {
+    let known = ["close", "keep-alive", "upgrade", "te", "http2-settings", "connection", ""];
     let nominated: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
         .flat_map(list)
+        .filter(|option| !known.iter().any(|known| option.eq_ignore_ascii_case(known)))
         .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
-        .filter(|name| *name != UPGRADE && *name != CONNECTION && !is_end_to_end(name.as_str()))
+        .filter(|name| !is_of_message(name.as_str()))
         .collect();
     for name in nominated {
         headers.remove(name);
     }
 }
 
-fn is_end_to_end(name: &str) -> bool {
-    let ours = ["x-forwarded-", "x-envoy-", "x-request-id", "x-b3-", "grpc-", "sec-"];
-    END_TO_END.contains(&name) || ours.iter().any(|prefix| name.starts_with(prefix))
+fn is_of_message(name: &str) -> bool {
+    OF_THE_MESSAGE.binary_search(&name).is_ok() || MESSAGE_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Removes from trailers what only a head may say (RFC 9110, 6.5.1): whom a message is for, where it ends, who sent it.
+pub fn strip_trailers(trailers: &mut HeaderMap) {
+    remove_where(trailers, |name| {
+        is_of_connection(name)
+            || matches!(
+                name,
+                "host"
+                    | "content-length"
+                    | "content-type"
+                    | "content-encoding"
+                    | "content-range"
+                    | "connection"
+                    | "upgrade"
+                    | "te"
+                    | "trailer"
+                    | "expect"
+                    | "authorization"
+                    | "cookie"
+                    | "set-cookie"
+                    | "max-forwards"
+                    | "cache-control"
+                    | "x-request-id"
+                    | "x-meltemi-not-processed"
+            )
+            || ["x-forwarded-", "x-envoy-", "proxy-"].iter().any(|prefix| name.starts_with(prefix))
+    });
 }
 
 /// Whether an `Upgrade` asks for a WebSocket and for nothing else.
@@ -110,9 +191,7 @@ pub fn asks_for_websocket(headers: &HeaderMap) -> bool {
 ///
 /// Unlike Envoy we believe none of them; routes decide.
 pub fn strip_untrusted(headers: &mut HeaderMap) {
-    for name in &STEERING {
-        headers.remove(name);
-    }
+    remove_where(headers, |name| name.starts_with("x-envoy-") && STEERING.binary_search(&name).is_ok());
 }
 
 /// Appends the address that the request came from to `x-forwarded-for`: `use_remote_address`.
@@ -142,11 +221,22 @@ pub fn ensure_request_id(headers: &mut HeaderMap, random: impl FnOnce() -> u128)
         return;
     }
     let bits = (random() & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
-    let hex = format!("{bits:032x}");
-    let id = format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
-    if let Ok(id) = HeaderValue::try_from(id) {
+    if let Ok(id) = HeaderValue::from_bytes(&uuid(bits)) {
         headers.insert(REQUEST_ID, id);
     }
+}
+
+/// RFC 9562, 4: hex digits in groups of 8, 4, 4, 4 and 12.
+fn uuid(bits: u128) -> [u8; 36] {
+    let mut text = [b'-'; 36];
+    let mut shift = 128;
+    for (at, place) in text.iter_mut().enumerate() {
+        if !matches!(at, 8 | 13 | 18 | 23) {
+            shift -= 4;
+            *place = b"0123456789abcdef"[(bits >> shift & 0xf) as usize];
+        }
+    }
+    text
 }
 
 /// An authenticated downstream peer, as `x-forwarded-client-cert` tells of it.
@@ -183,11 +273,22 @@ pub fn client_cert(headers: &mut HeaderMap, mode: ClientCertHeader, peer: Option
             }
         }
     }
-    let _ = write!(value, "By={};Hash={}", peer.by, peer.hash);
-    if let Some(subject) = peer.subject {
-        let _ = write!(value, ";Subject=\"{}\"", subject.replace('\\', "\\\\").replace('"', "\\\""));
+    value.reserve_exact(peer.by.len() + peer.hash.len() + peer.uri.len() + peer.subject.map_or(0, str::len) + 32);
+    for part in ["By=", peer.by, ";Hash=", peer.hash] {
+        value.push_str(part);
     }
-    let _ = write!(value, ";URI={}", peer.uri);
+    if let Some(subject) = peer.subject {
+        value.push_str(";Subject=\"");
+        for character in subject.chars() {
+            if matches!(character, '\\' | '"') {
+                value.push('\\');
+            }
+            value.push(character);
+        }
+        value.push('"');
+    }
+    value.push_str(";URI=");
+    value.push_str(peer.uri);
     match HeaderValue::try_from(value) {
         Ok(value) => headers.insert(CLIENT_CERT, value),
         Err(_) => headers.remove(&CLIENT_CERT),

@@ -40,6 +40,9 @@ impl PathRules {
     /// What cannot be normalised is refused with 400, and [`EscapedSlashes::UnescapeRedirect`] refuses with 307 and the new path
     /// as its location, to which the caller adds the query.
     pub fn path<'a>(&self, path: &'a str) -> Result<Cow<'a, str>, Refusal> {
+        if is_canonical(path) || path == "*" {
+            return Ok(Cow::Borrowed(path));
+        }
         let mut result = Cow::Borrowed(path);
         let mut redirect = false;
         if self.escaped_slashes != EscapedSlashes::Keep && has_escaped_slash(path) {
@@ -50,16 +53,23 @@ impl PathRules {
             }
             result = Cow::Owned(unescape_slashes(path));
         }
-        if self.normalize && !is_canonical(&result) {
+        if self.normalize {
             result = Cow::Owned(canonical(&result)?);
         }
-        if self.merge_slashes && result.contains("//") {
-            result = Cow::Owned(merge_slashes(&result));
+        if self.merge_slashes {
+            // Who cuts parameters off and then merges slashes sees `/admin` in `/;x/admin`.
+            if result.contains("/;") {
+                return Err(refused());
+            }
+            if result.contains("//") {
+                result = Cow::Owned(merge_slashes(&result));
+            }
         }
         if redirect {
             return Err(Refusal::redirect(result.into_owned()));
         }
-        Ok(result)
+        // A copy that came out the same costs the caller a new target.
+        Ok(if result == path { Cow::Borrowed(path) } else { result })
     }
 }
 
@@ -96,12 +106,15 @@ fn unescape_slashes(path: &str) -> String {
     unescaped
 }
 
-/// Whether nothing in the path can change: the common case, told in one pass.
+/// Whether nothing in the path can change under any rules: the common case, told in one pass.
 fn is_canonical(path: &str) -> bool {
-    let bytes = path.as_bytes();
-    bytes.first() == Some(&b'/')
-        && bytes.iter().all(|byte| is_plain(*byte))
-        && bytes.windows(2).all(|pair| pair != *b"/.")
+    let mut before = 0;
+    path.starts_with('/')
+        && path.bytes().all(|byte| {
+            let stays = is_plain(byte) && !(before == b'/' && matches!(byte, b'/' | b'.' | b';'));
+            before = byte;
+            stays
+        })
 }
 
 /// Characters that stand for themselves in a canonical path.
@@ -122,10 +135,11 @@ fn canonical(path: &str) -> Result<String, Refusal> {
     let mut output = String::with_capacity(decoded.len());
     let mut segments = decoded.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
-        // `..;x` is a parent directory to servlet containers, and with Envoy.
-        match segment.split(';').next() {
-            Some(".") => {}
-            Some("..") => output.truncate(output.rfind('/').unwrap_or(0)),
+        match segment {
+            "." => {}
+            ".." => output.truncate(output.rfind('/').unwrap_or(0)),
+            // A parent directory to servlet containers, a name to all others.
+            _ if segment.starts_with(".;") || segment.starts_with("..;") => return Err(refused()),
             _ => {
                 output.push('/');
                 output.push_str(segment);

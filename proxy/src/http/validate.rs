@@ -1,14 +1,12 @@
-//! What no request may look like, checked before anything is decided by it.
+//! What no request may look like, checked before anything is decided by it: each byte is looked at once, nothing is allocated.
 //!
-//! hyper lets through much that two hops could read in two ways. Three things it decides before we see the request, and they
-//! cannot be judged here: of `Content-Length` and `Transfer-Encoding` together it keeps the latter (and closes the connection
-//! after the answer), equal `Content-Length` lines become one, and a `#fragment` of the target is cut off.
+//! How a message of HTTP/1 is framed is the codec's to find out; what is judged here holds for HTTP/1 and HTTP/2 alike. Two things
+//! h2 decides before we see the request: a `#fragment` of a path is cut off, and pseudo-headers among trailers are dropped.
 
 use std::net::Ipv6Addr;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
 /// Why a request is not served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,11 +57,19 @@ pub fn request(parts: &Parts, rules: Rules) -> Result<(), Refusal> {
     }
     method(&parts.method)?;
     target(parts)?;
-    authority_of(parts)?;
-    headers(parts, rules)
+    let fields = Fields::of(&parts.headers);
+    authority_of(parts, fields.host)?;
+    if rules.reject_underscores && fields.underscore {
+        return Err(bad("unexpected_underscore"));
+    }
+    if parts.version < Version::HTTP_2 { http1(parts, &fields) } else { http2(&fields) }
 }
 
 fn method(method: &Method) -> Result<(), Refusal> {
+    // The methods of RFC 9110 are told by a number.
+    if matches!(*method, Method::GET | Method::POST | Method::PUT | Method::DELETE | Method::HEAD | Method::PATCH) {
+        return Ok(());
+    }
     match method.as_str() {
         "CONNECT" => Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "connect_not_supported")),
         // The first line of an HTTP/2 connection, read as HTTP/1.1.
@@ -77,27 +83,76 @@ fn method(method: &Method) -> Result<(), Refusal> {
 
 fn target(parts: &Parts) -> Result<(), Refusal> {
     let uri = &parts.uri;
-    if uri.scheme_str().is_some_and(|scheme| !["http", "https"].contains(&scheme)) {
+    if uri.scheme_str().is_some_and(|scheme| scheme != "http" && scheme != "https") {
         return Err(bad("invalid_scheme"));
     }
     // `host:port` is a target of CONNECT alone, and HTTP/2 has it in no request with a path.
     if parts.version < Version::HTTP_2 && uri.scheme().is_none() && uri.authority().is_some() {
         return Err(bad("invalid_request_target"));
     }
-    match uri.path() {
-        "*" if parts.method == Method::OPTIONS => Ok(()),
-        path if !path.starts_with('/') => Err(bad("invalid_path")),
-        path if path.contains("%00") => Err(bad("invalid_path")),
-        _ => Ok(()),
+    let path = uri.path();
+    if path == "*" && parts.method == Method::OPTIONS {
+        return Ok(());
+    }
+    let text = uri.path_and_query().map_or("", |target| target.as_str()).as_bytes();
+    // RFC 3986 has nothing above ASCII, and http lets it pass.
+    let odd = |(at, byte): (usize, &u8)| {
+        !byte.is_ascii_graphic() || *byte == b'%' && at < path.len() && text[at + 1..].starts_with(b"00")
+    };
+    if !path.starts_with('/') || text.iter().enumerate().any(odd) { Err(bad("invalid_path")) } else { Ok(()) }
+}
+
+/// A field that a request may have once.
+#[derive(Clone, Copy, Default)]
+struct Once<'a> {
+    value: Option<&'a HeaderValue>,
+    again: bool,
+}
+
+impl<'a> Once<'a> {
+    fn note(&mut self, value: &'a HeaderValue) {
+        self.again = self.value.is_some();
+        self.value = Some(value);
     }
 }
 
-fn authority_of(parts: &Parts) -> Result<(), Refusal> {
-    let mut hosts = parts.headers.get_all(HOST).iter();
-    let host = match (hosts.next(), hosts.next()) {
-        (Some(_), Some(_)) => return Err(bad("duplicate_host_header")),
-        (host, _) => host.map(|host| host.to_str().map_err(|_| bad("invalid_authority"))).transpose()?,
-    };
+/// The fields that say whom a request is for and where it ends.
+#[derive(Default)]
+struct Fields<'a> {
+    host: Once<'a>,
+    content_length: Once<'a>,
+    transfer_encoding: Once<'a>,
+    upgrade: Once<'a>,
+    /// Something else that belongs to a connection of HTTP/1.
+    of_connection: bool,
+    /// A name with a `_` in it.
+    underscore: bool,
+}
+
+impl<'a> Fields<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
+        let mut fields = Self::default();
+        for (name, value) in headers {
+            let name = name.as_str();
+            match name {
+                "host" => fields.host.note(value),
+                "content-length" => fields.content_length.note(value),
+                "transfer-encoding" => fields.transfer_encoding.note(value),
+                "upgrade" => fields.upgrade.note(value),
+                "connection" | "keep-alive" | "proxy-connection" => fields.of_connection = true,
+                "te" => fields.of_connection |= !is(value, "trailers"),
+                _ => fields.underscore |= name.as_bytes().contains(&b'_'),
+            }
+        }
+        fields
+    }
+}
+
+fn authority_of(parts: &Parts, host: Once<'_>) -> Result<(), Refusal> {
+    if host.again {
+        return Err(bad("duplicate_host_header"));
+    }
+    let host = host.value.map(|host| host.to_str().map_err(|_| bad("invalid_authority"))).transpose()?;
     let in_target = parts.uri.authority().map(|authority| authority.as_str());
     // RFC 9112, 3.2: without a `Host` there is no HTTP/1.1 request, whatever its target says.
     let missing = if parts.version < Version::HTTP_2 { host.is_none() } else { host.or(in_target).is_none() };
@@ -123,7 +178,7 @@ pub fn is_authority(text: &str) -> bool {
         None => true,
         Some(port) => port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok(),
     };
-    port_holds && (is_ipv6(host) || is_name(host))
+    port_holds && (is_name(host) || is_ipv6(host))
 }
 
 fn is_ipv6(host: &str) -> bool {
@@ -133,55 +188,57 @@ fn is_ipv6(host: &str) -> bool {
 
 /// RFC 3986, 3.2.2, `reg-name` without escapes, and without the comma that two `Host` lines become.
 fn is_name(host: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=".contains(&byte);
-    !host.is_empty() && host.bytes().all(allowed)
+    !host.is_empty()
+        && host.bytes().all(|byte| {
+            byte.is_ascii_alphanumeric()
+                || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&'..=b'+' | b';' | b'=')
+        })
 }
 
-fn headers(parts: &Parts, rules: Rules) -> Result<(), Refusal> {
-    if rules.reject_underscores && parts.headers.keys().any(|name| name.as_str().contains('_')) {
-        return Err(bad("unexpected_underscore"));
+/// RFC 9112, 6.1: `chunked` once and nothing else, or one length; and an upgrade that we know.
+fn http1(parts: &Parts, fields: &Fields<'_>) -> Result<(), Refusal> {
+    content_length(fields.content_length)?;
+    if let Some(coding) = fields.transfer_encoding.value {
+        if fields.content_length.value.is_some() {
+            return Err(bad("content_length_and_transfer_encoding"));
+        }
+        if fields.transfer_encoding.again || !is(coding, "chunked") {
+            return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "unsupported_transfer_encoding"));
+        }
+        if parts.version < Version::HTTP_11 {
+            return Err(bad("transfer_encoding_in_http10"));
+        }
     }
-    content_length(&parts.headers)?;
-    if parts.version < Version::HTTP_2 { http1_framing(parts) } else { http2_framing(&parts.headers) }
-}
-
-/// RFC 9110, 8.6: digits, and here one spelling of each number.
-fn content_length(headers: &HeaderMap) -> Result<(), Refusal> {
-    let mut values = headers.get_all(CONTENT_LENGTH).iter();
-    let value = match (values.next(), values.next()) {
-        (None, _) => return Ok(()),
-        (Some(value), None) => value.as_bytes(),
-        (Some(_), Some(_)) => return Err(bad("invalid_content_length")),
-    };
-    let padded = value.len() > 1 && value.starts_with(b"0");
-    let valid = !value.is_empty() && value.len() <= 19 && value.iter().all(u8::is_ascii_digit) && !padded;
-    if valid { Ok(()) } else { Err(bad("invalid_content_length")) }
-}
-
-/// RFC 9112, 6.1: `chunked` once and nothing else, and no length beside it.
-fn http1_framing(parts: &Parts) -> Result<(), Refusal> {
-    let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => return Ok(()),
-        (Some(coding), None) if is(coding, "chunked") => {}
-        _ => return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "unsupported_transfer_encoding")),
+    let Some(protocol) = fields.upgrade.value else { return Ok(()) };
+    // An offer of HTTP/2 in the clear is not taken up. A WebSocket begins with a GET that has no body (RFC 6455, 4.1): with
+    // one it would be unclear what of the bytes behind the head belongs to which protocol.
+    let bodiless =
+        fields.transfer_encoding.value.is_none() && fields.content_length.value.is_none_or(|value| value == "0");
+    let websocket = is(protocol, "websocket") && parts.method == Method::GET && bodiless;
+    if !fields.upgrade.again && (websocket || is(protocol, "h2c")) {
+        Ok(())
+    } else {
+        Err(Refusal::new(StatusCode::FORBIDDEN, "upgrade_failed"))
     }
-    if parts.headers.contains_key(CONTENT_LENGTH) {
-        return Err(bad("content_length_and_transfer_encoding"));
-    }
-    if parts.version < Version::HTTP_11 { Err(bad("transfer_encoding_in_http10")) } else { Ok(()) }
 }
 
 /// RFC 9113, 8.2.2: nothing of HTTP/1.1's connections.
-fn http2_framing(headers: &HeaderMap) -> Result<(), Refusal> {
-    const FORBIDDEN: [HeaderName; 3] = [CONNECTION, TRANSFER_ENCODING, UPGRADE];
-    let forbidden = FORBIDDEN.iter().any(|name| headers.contains_key(name))
-        || headers.contains_key("keep-alive")
-        || headers.contains_key("proxy-connection");
-    if forbidden || headers.get_all(TE).iter().any(|te| !is(te, "trailers")) {
+fn http2(fields: &Fields<'_>) -> Result<(), Refusal> {
+    content_length(fields.content_length)?;
+    if fields.of_connection || fields.transfer_encoding.value.is_some() || fields.upgrade.value.is_some() {
         return Err(bad("connection_header_in_http2"));
     }
     Ok(())
+}
+
+/// RFC 9110, 8.6: digits, and here one spelling of each number that everybody can hold.
+fn content_length(length: Once<'_>) -> Result<(), Refusal> {
+    const LARGEST: &[u8] = b"9223372036854775807";
+    let Some(value) = length.value.map(HeaderValue::as_bytes) else { return Ok(()) };
+    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    let padded = value.len() > 1 && value.starts_with(b"0");
+    let small = value.len() < LARGEST.len() || value.len() == LARGEST.len() && value <= LARGEST;
+    if digits && !padded && small && !length.again { Ok(()) } else { Err(bad("invalid_content_length")) }
 }
 
 fn is(value: &HeaderValue, text: &str) -> bool {

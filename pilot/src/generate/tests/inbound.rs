@@ -144,7 +144,7 @@ fn inbound_http_trusts_nothing() {
     let listener = listener(&shop(), &viewer("shop", [10, 0, 1, 1]), "virtualInbound");
     let manager = manager_of(&listener.filter_chains[1]);
     assert_eq!(manager.common_http_protocol_options.unwrap().headers_with_underscores_action, 1, "refused");
-    assert!(manager.normalize_path.unwrap().value && manager.merge_slashes);
+    assert!(manager.normalize_path.unwrap().value && manager.merge_slashes && manager.strip_trailing_host_dot);
     assert_eq!(manager.path_with_escaped_slashes_action, 4, "unescaped and forwarded");
     assert_eq!(manager.forward_client_cert_details, 2, "appended, and dropped without mTLS");
     let details = manager.set_current_client_cert_details.unwrap();

@@ -123,7 +123,7 @@ fn outbound_http_carries_every_default_that_decides() {
     assert_eq!(common.headers_with_underscores_action, 0, "allowed");
     assert_eq!(manager.max_request_headers_kb.unwrap().value, 64);
     assert_eq!(manager.request_headers_timeout.unwrap().seconds, 10);
-    assert!(manager.normalize_path.unwrap().value);
+    assert!(manager.normalize_path.unwrap().value && manager.strip_trailing_host_dot);
     assert!(!manager.merge_slashes);
     assert_eq!(manager.path_with_escaped_slashes_action, 1, "kept");
     assert!(!manager.use_remote_address.unwrap().value);

@@ -74,6 +74,27 @@ fn every_condition_is_written() {
     );
 }
 
+/// An authority means the same however it is spelt.
+#[test]
+fn authorities_are_compared_as_hosts_are() {
+    let of = |test: &str| {
+        let world = with_rules(&format!(
+            "\n  - match: [{{authority: {test}}}]\n    route: [{{destination: {{host: catalog}}}}]\n"
+        ));
+        let routes = routes(&world, &frontend(), "catalog.shop.svc.cluster.local:80").virtual_hosts.remove(0).routes;
+        let matcher = &routes[0].r#match.as_ref().unwrap().headers[0];
+        match matcher.header_match_specifier.as_ref().unwrap() {
+            HeaderMatchSpecifier::StringMatch(test) => format!("{} {}", header(matcher), test.ignore_case),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(of("{exact: a.example}"), r":authority=regex:(?i)a\.example(:80)? false");
+    assert_eq!(of("{exact: a.example.}"), r":authority=regex:(?i)a\.example(:80)? false");
+    assert_eq!(of("{exact: \"a.example:8080\"}"), ":authority=exact:a.example:8080 true");
+    assert_eq!(of("{prefix: a.}"), ":authority=prefix:a. true");
+    assert_eq!(of("{regex: a.*}"), ":authority=regex:a.* false");
+}
+
 #[test]
 fn conditions_on_the_client_select_who_gets_a_route() {
     let world = with_rules(

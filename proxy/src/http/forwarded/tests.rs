@@ -46,10 +46,15 @@ fn connection_cannot_take_end_to_end_headers_away() {
         "authorization",
         "content-length",
         "cookie",
+        "forwarded",
         "host",
+        "if-match",
+        "origin",
+        "range",
         "traceparent",
         "x-forwarded-client-cert",
         "x-forwarded-for",
+        "x-real-ip",
         "x-request-id",
     ];
     let mut request = HeaderMap::new();
@@ -68,6 +73,7 @@ fn upgrades_keep_what_they_need() {
     assert!(asks_for_websocket(&request));
     strip_hop_by_hop(&mut request, true);
     assert_eq!(names(&request), ["connection", "sec-websocket-key", "upgrade"]);
+    assert_eq!(request["connection"], "Upgrade");
 }
 
 #[test]
@@ -82,6 +88,29 @@ fn only_a_websocket_is_one() {
         assert!(!asks_for_websocket(&headers(pairs)), "{pairs:?}");
     }
     assert!(asks_for_websocket(&headers(&[("connection", "UPGRADE"), ("upgrade", "WebSocket")])));
+}
+
+/// The tables are searched by halves.
+#[test]
+fn tables_are_sorted() {
+    assert!(OF_THE_MESSAGE.is_sorted() && STEERING.is_sorted());
+}
+
+#[test]
+fn trailers_say_nothing_that_a_head_says() {
+    let mut trailers = headers(&[
+        ("x-checksum", "1"),
+        ("grpc-status", "0"),
+        ("content-length", "5"),
+        ("transfer-encoding", "chunked"),
+        ("host", "evil"),
+        ("authorization", "a"),
+        ("x-forwarded-for", "192.0.2.1"),
+        ("x-envoy-retry-on", "5xx"),
+        ("proxy-authorization", "a"),
+    ]);
+    strip_trailers(&mut trailers);
+    assert_eq!(names(&trailers), ["grpc-status", "x-checksum"]);
 }
 
 #[test]

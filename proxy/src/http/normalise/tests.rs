@@ -42,16 +42,10 @@ fn paths_as_envoy_normalises_them() {
         ("/%252e", "/%252e"),
         ("/%01%7f", "/%01%7f"),
         ("/%c0%ae", "/%c0%ae"),
-        ("/user/..;a=b/admin", "/admin"),
-        ("/user/..;/admin", "/admin"),
-        ("/a/.;x/b", "/a/b"),
-        ("/a/..;", "/"),
-        ("/a/.;", "/a/"),
         ("/a;x/../b", "/b"),
         ("/a/..%3bx/b", "/a/..%3bx/b"),
         ("/;/admin", "/;/admin"),
         ("/a/...;x", "/a/...;x"),
-        ("/a/b/..;x/..;y/c", "/c"),
         ("/%2%61", "/%252a"),
         ("/%%34%31", "/%2541"),
         ("/%%341", "/%2541"),
@@ -83,10 +77,20 @@ fn slashes_as_envoy_merges_and_unescapes_them() {
     }
 }
 
-/// Two spellings that Envoy 1.40 leaves: they would be read differently by whoever normalises once more.
+/// What Envoy 1.40 resolves or leaves, and whoever cuts parameters off reads in another way: refused.
 #[test]
 fn stricter_than_envoy_on_purpose() {
-    assert_eq!(normal(NORMALIZE, "/a/%2e%2e;x/b").as_deref(), Ok("/b"));
+    for path in ["/user/..;a=b/admin", "/user/..;/admin", "/a/.;x/b", "/a/..;", "/a/.;", "/a/%2e%2e;x/b", "/..;"] {
+        assert_eq!(normal(NORMALIZE, path), Err(400), "{path}");
+        assert_eq!(normal(STRICT, path), Err(400), "{path}");
+    }
+    for path in ["/;/admin", "/a/;x/admin", "/;", "/a%2f;/b", "/a//;/b"] {
+        assert_eq!(normal(STRICT, path), Err(400), "{path}");
+    }
+    for path in ["/a;x/b", "/a/b;", "/a;..", "/a..;b/c"] {
+        assert_eq!(normal(STRICT, path).as_deref(), Ok(path));
+    }
+    assert_eq!(normal(STRICT, "/a/..%2f;x/b"), Err(400));
     assert_eq!(normal(STRICT, "//").as_deref(), Ok("/"));
 }
 
@@ -99,7 +103,7 @@ fn without_rules_nothing_changes() {
 
 #[test]
 fn normal_paths_are_not_copied() {
-    for path in ["/", "/api/v1/products/42", "/a-b_c~d.e;f=g", "/a/", "//a"] {
+    for path in ["/", "/api/v1/products/42", "/a-b_c~d.e;f=g", "/a/", "//a", "*", "/%2f%c3", "/.a", "/...;b"] {
         assert!(matches!(NORMALIZE.path(path), Ok(Cow::Borrowed(_))), "{path}");
     }
 }
@@ -117,7 +121,7 @@ fn escaped_slashes_can_be_refused_or_redirected() {
 
 #[test]
 fn targets_that_are_no_path_are_refused() {
-    for path in ["", "*", "a", "http:"] {
+    for path in ["", "a", "http:"] {
         assert_eq!(normal(NORMALIZE, path), Err(400), "{path}");
     }
 }

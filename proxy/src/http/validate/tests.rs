@@ -98,6 +98,12 @@ fn request_targets() {
     assert_eq!(http1("/a%00b", &[HOST_H]), Err((400, "invalid_path")));
     assert_eq!(http1("http://u:p@h/", &[HOST_H]), Err((400, "host_differs_from_target")));
     assert_eq!(http2("http://u:p@h/", &[]), Err((400, "invalid_authority")));
+    for target in ["/\u{e9}", "/?\u{e9}", "http://h/\u{e9}"] {
+        assert_eq!(http1(target, &[HOST_H]), Err((400, "invalid_path")), "{target}");
+    }
+    assert_eq!(http1("/?a=%00", &[HOST_H]), Ok(()));
+    assert_eq!(http1("/%0", &[HOST_H]), Ok(()));
+    assert_eq!(http1("http://h?a=b", &[HOST_H]), Ok(()));
     assert_eq!(check(Version::HTTP_11, "CONNECT", "h:443", &[("host", b"h:443")]), Err((405, "connect_not_supported")));
 }
 
@@ -120,13 +126,40 @@ fn framing() {
     assert_eq!(http1("/", &twice), Err((501, "unsupported_transfer_encoding")));
     let both = [HOST_H, ("transfer-encoding", &b"chunked"[..]), ("content-length", b"4")];
     assert_eq!(http1("/", &both), Err((400, "content_length_and_transfer_encoding")));
-    for length in ["+3", "-3", "0x3", "", "003", "3, 3", "3;a", "1_0", "18446744073709551616", "\u{0663}"] {
+    for length in
+        ["+3", "-3", "0x3", "", "003", "3, 3", "3;a", "1_0", "18446744073709551616", "9223372036854775808", "\u{0663}"]
+    {
         let headers = [HOST_H, ("content-length", length.as_bytes())];
         assert_eq!(http1("/", &headers), Err((400, "invalid_content_length")), "{length}");
         assert_eq!(http2("http://h/", &headers[1..]), Err((400, "invalid_content_length")), "{length}");
     }
     let two = [HOST_H, ("content-length", &b"3"[..]), ("content-length", b"3")];
     assert_eq!(http1("/", &two), Err((400, "invalid_content_length")));
+}
+
+/// Nothing may stand between the head and what follows the switch, and nobody guesses what a list of protocols means.
+#[test]
+fn upgrades() {
+    let ask = |method: &str, more: &[(&str, &[u8])]| {
+        let headers = [&[HOST_H, ("connection", &b"upgrade"[..])], more].concat();
+        check(Version::HTTP_11, method, "/", &headers).map_err(|(status, _)| status)
+    };
+    let websocket = ("upgrade", &b"WebSocket"[..]);
+    assert_eq!(ask("GET", &[websocket]), Ok(()));
+    assert_eq!(ask("GET", &[websocket, ("content-length", b"0")]), Ok(()));
+    assert_eq!(ask("GET", &[("upgrade", b"H2C")]), Ok(()));
+    assert_eq!(ask("POST", &[("upgrade", b"h2c"), ("content-length", b"3")]), Ok(()));
+    for more in [
+        &[("upgrade", &b"foo"[..])][..],
+        &[("upgrade", b"websocket, h2c")],
+        &[("upgrade", b"h2c"), websocket],
+        &[websocket, websocket],
+        &[websocket, ("content-length", b"3")],
+        &[websocket, ("transfer-encoding", b"chunked")],
+    ] {
+        assert_eq!(ask("GET", more), Err(403), "{more:?}");
+    }
+    assert_eq!(ask("POST", &[websocket]), Err(403));
 }
 
 /// RFC 9113, 8.2.2.
