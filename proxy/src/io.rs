@@ -9,6 +9,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
+use crate::bulk::Bulk;
+
 /// Room for a ClientHello with a post-quantum key share, or a head.
 const READ_AHEAD: usize = 2048;
 
@@ -24,9 +26,9 @@ pub struct Prefixed<S> {
 /// With TLS or without.
 pub enum Transport {
     /// As it is.
-    Plain(Prefixed<TcpStream>),
+    Plain(TcpStream),
     /// TLS, of either side.
-    Tls(Box<TlsStream<Prefixed<TcpStream>>>),
+    Tls(Box<TlsStream<Bulk>>),
 }
 
 impl<S> Prefixed<S> {
@@ -57,32 +59,35 @@ impl<S: AsyncRead + Unpin> Prefixed<S> {
 impl Prefixed<Transport> {
     /// A plain connection.
     pub fn plain(stream: TcpStream) -> Self {
-        Self::new(Transport::Plain(Prefixed::new(stream)))
+        Self::new(Transport::Plain(stream))
     }
 
     /// A connection in TLS.
-    pub fn tls(stream: TlsStream<Prefixed<TcpStream>>) -> Self {
+    pub fn tls(stream: TlsStream<Bulk>) -> Self {
         Self::new(Transport::Tls(Box::new(stream)))
     }
 
     /// The socket with all that was read ahead of it, for TLS to begin on; `None` inside TLS.
-    pub fn into_plain(self) -> Option<Prefixed<TcpStream>> {
+    pub fn into_plain(self) -> Option<Bulk> {
         match self.inner {
-            Transport::Plain(mut stream) => {
-                let mut ahead = self.ahead;
-                ahead.unsplit(std::mem::take(&mut stream.ahead));
-                stream.ahead = ahead;
-                Some(stream)
-            }
+            Transport::Plain(stream) => Some(Bulk::new(self.ahead.freeze(), stream)),
             Transport::Tls(_) => None,
+        }
+    }
+
+    /// The socket, if its bytes are this stream's bytes as they are: no TLS, and nothing read ahead.
+    pub fn spliceable(&self) -> Option<&TcpStream> {
+        match &self.inner {
+            Transport::Plain(stream) if self.ahead.is_empty() => Some(stream),
+            _ => None,
         }
     }
 
     /// The socket beneath everything.
     pub fn socket(&self) -> &TcpStream {
         match &self.inner {
-            Transport::Plain(stream) => &stream.inner,
-            Transport::Tls(stream) => &stream.get_ref().0.inner,
+            Transport::Plain(stream) => stream,
+            Transport::Tls(stream) => stream.get_ref().0.socket(),
         }
     }
 }

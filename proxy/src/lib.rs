@@ -6,6 +6,8 @@
 
 pub mod admin;
 pub mod app;
+pub mod buffers;
+pub mod bulk;
 pub mod capture;
 pub mod control;
 pub mod descriptors;

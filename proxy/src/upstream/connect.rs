@@ -5,13 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rustls_pki_types::ServerName;
 use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
+use crate::bulk::Bulk;
 use crate::handover::Handover;
-use crate::io::{Io, Prefixed};
+use crate::io::Io;
 use crate::model::{Cluster, Endpoint, Transport, UpstreamTls};
 use crate::tls::Alpn;
 
@@ -122,7 +124,7 @@ async fn secure(
         _ => ServerName::IpAddress(address.ip().into()),
     };
     let stream = TlsConnector::from(config)
-        .connect(name, Prefixed::new(stream))
+        .connect(name, Bulk::new(Bytes::new(), stream))
         .await
         .map_err(|source| ConnectError::Tls { address, source })?;
     let session = stream.get_ref().1;
