@@ -75,7 +75,7 @@ fn downgrades() -> Vec<Case> {
     ] {
         let case = Case::http2("S26", name, &[(":method", b"POST"), field]).data(smuggled);
         // The beginning may be on its way before the end shows that the length was wrong.
-        cases.push(if name.contains("too") { case.broken() } else { case.refused(REFUSED) });
+        cases.push(if name.contains("too") || name.contains("zero") { case.broken() } else { case.refused(REFUSED) });
     }
     let two: [(&str, &[u8]); 3] = [(":method", b"POST"), ("content-length", b"46"), ("content-length", b"46")];
     cases.push(Case::http2("S26", "two lengths", &two).data(smuggled).refused(REFUSED));
@@ -139,8 +139,7 @@ fn honest() -> Vec<Case> {
         Case::http2("S26", "an equal Host", &[("host", b"echo")]).reaches([reached("GET /a")]),
         Case::http2("S26", "https", &[(":scheme", b"https")]).reaches([reached("GET /a")]),
         Case::http2("S26", "TE: trailers", &[("te", b"trailers")]).reaches([reached("GET /a").with("te: trailers")]),
-        Case::http2("S26", "an asterisk with OPTIONS", &[(":method", b"OPTIONS"), (":path", b"*")])
-            .reaches([reached("OPTIONS *")]),
+        Case::http2("S26", "an asterisk with OPTIONS", &[(":method", b"OPTIONS"), (":path", b"*")]).answered(404),
         post("a body", &[]).reaches([body("transfer-encoding: chunked")]),
         post("a body with its length", &[("content-length", b"3")]).reaches([body("content-length: 3")]),
         post("trailers", &[])

@@ -27,7 +27,7 @@ pub fn tests() -> Vec<Trial> {
 }
 
 /// Envoy as a sidecar, or what to do to have it.
-fn envoy() -> Result<SidecarKind, String> {
+pub fn envoy() -> Result<SidecarKind, String> {
     let cache = std::env::var("MELTEMI_CACHE")
         .map(PathBuf::from)
         .or_else(|_| std::env::var("HOME").map(|home| PathBuf::from(home).join(".cache/meltemi")));

@@ -100,7 +100,7 @@ fn tell(rows: BTreeMap<&str, (usize, Vec<String>)>, took: Duration) -> Outcome {
     for (row, (passed, failed)) in rows {
         let word = if failed.is_empty() { "pass" } else { "FAIL" };
         println!("{row} {word} {passed}/{}", passed + failed.len());
-        failures.extend(failed.into_iter().map(|case| format!("{row} {case}")));
+        failures.extend(failed.into_iter().map(|case| format!("{row} {}", case.chars().take(300).collect::<String>())));
     }
     println!("in {took:.1?}");
     ensure!(failures.is_empty(), "{} cases ended otherwise:\n{}", failures.len(), failures.join("\n"));

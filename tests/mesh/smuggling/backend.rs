@@ -53,8 +53,8 @@ pub enum Then {
     GoOn,
     /// The request's body is read first; what follows the answer is written down and never answered.
     Listen,
-    /// The same, without reading the request's body.
-    ListenAtOnce,
+    /// The answer comes first and the request's body is read afterwards; the connection goes on.
+    AnswerFirst,
     /// The request's body is read first; then the connection is closed.
     Close,
 }
@@ -174,13 +174,9 @@ impl Shared {
     fn answer(&self, stream: &mut TcpStream, buffer: &mut Vec<u8>, head: &[u8], number: usize) -> bool {
         let target = target(head);
         let script = target.strip_prefix("/script/").and_then(|rest| self.scripts.get(rest.split('/').next()?));
-        if script.is_none_or(|script| script.then != Then::ListenAtOnce) {
-            let mut body = Vec::new();
-            let whole = read_body(stream, buffer, head, &mut body);
-            self.note(number, |seen| (seen.body, seen.whole) = (body, whole));
-            if !whole {
-                return false;
-            }
+        let first = script.is_some_and(|script| script.then == Then::AnswerFirst);
+        if !first && !self.read_body(stream, buffer, head, number) {
+            return false;
         }
         let answer = match script {
             Some(script) => replace(&script.answer, &target),
@@ -191,12 +187,21 @@ impl Shared {
         }
         match script.map(|script| script.then) {
             None | Some(Then::GoOn) => true,
+            Some(Then::AnswerFirst) => self.read_body(stream, buffer, head, number),
             Some(Then::Close) => false,
-            Some(Then::Listen | Then::ListenAtOnce) => {
+            Some(Then::Listen) => {
                 self.listen(stream, buffer, number);
                 false
             }
         }
+    }
+
+    /// Whether the body came to its end.
+    fn read_body(&self, stream: &mut TcpStream, buffer: &mut Vec<u8>, head: &[u8], number: usize) -> bool {
+        let mut body = Vec::new();
+        let whole = read_body(stream, buffer, head, &mut body);
+        self.note(number, |seen| (seen.body, seen.whole) = (body, whole));
+        whole
     }
 
     fn listen(&self, stream: &mut TcpStream, buffer: &mut Vec<u8>, number: usize) {

@@ -21,7 +21,7 @@ fn scripts() -> Vec<Script> {
         script(
             "early",
             "HTTP/1.1 400 Bad Request\r\nX-Served: {target}\r\nContent-Length: 0\r\n\r\n".into(),
-            Then::ListenAtOnce,
+            Then::AnswerFirst,
         ),
         script("empty", format!("HTTP/1.1 204 No Content\r\nX-Served: {{target}}\r\n\r\n{poison}"), Then::GoOn),
         script(
@@ -71,7 +71,7 @@ fn requests(client: usize, served: &AtomicUsize, given_up: &AtomicUsize) -> Resu
             2 => get("HEAD", format!("/token/{token}")),
             3 => post(format!("/token/{token}"), 1000, 1000),
             4 => post(format!("/given-up/{token}"), 1000, 10),
-            5 => post(format!("/script/early/{token}"), 100_000, 100_000),
+            5 => post(format!("/script/early/{token}"), 500_000, 500_000),
             6 => get("GET", format!("/script/empty/{token}")),
             7 => get("GET", format!("/script/hints/{token}")),
             _ => get("GET", format!("/script/{}/{token}", ["extra", "cut", "chunks"][number % 3])),
