@@ -124,7 +124,8 @@ pub async fn send(
         (Err(SendError::Broken(_)), Some(error)) if unsent => return Err(SendError::Unsent(error)),
         (Err(error), _) => return Err(error),
         (Ok(head), broken) => {
-            let keep = head.keep_alive && broken.is_none() && !request.upgrade;
+            // An upstream that answers before it has heard all may read the rest as another request.
+            let keep = head.keep_alive && broken.is_none() && upload.is_none() && !request.upgrade;
             (head, keep)
         }
     };
@@ -160,7 +161,8 @@ impl Awaited<'_> {
                     return Poll::Ready(Ok(head));
                 }
                 if status == StatusCode::SWITCHING_PROTOCOLS {
-                    return Poll::Ready(if self.upgrade { Ok(head) } else { Err(unasked().into()) });
+                    let asked = self.upgrade && is_websocket(&head.parts.headers);
+                    return Poll::Ready(if asked { Ok(head) } else { Err(unasked().into()) });
                 }
                 self.interim += 1;
                 if self.interim > MOST_INTERIM {
@@ -174,6 +176,12 @@ impl Awaited<'_> {
             }
         }
     }
+}
+
+/// The one protocol that is switched to.
+fn is_websocket(headers: &http::HeaderMap) -> bool {
+    let mut lines = headers.get_all(http::header::UPGRADE).iter();
+    matches!((lines.next(), lines.next()), (Some(only), None) if only.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 const fn unasked() -> Malformed {

@@ -21,7 +21,12 @@ pub fn request(
 ) -> Framing {
     out.put_slice(parts.method.as_str().as_bytes());
     out.put_u8(b' ');
-    out.put_slice(parts.uri.path_and_query().map_or("/", |path| path.as_str()).as_bytes());
+    let target = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    // An absolute target may have a query and no path.
+    if target.starts_with('?') {
+        out.put_u8(b'/');
+    }
+    out.put_slice(target.as_bytes());
     out.put_slice(b" HTTP/1.1\r\n");
     if let Some(host) = parts.headers.get(HOST) {
         line(out, spelling.map_or(b"host", |spelling| spelling.of(&HOST)), host);

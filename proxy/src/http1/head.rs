@@ -106,6 +106,9 @@ pub fn request(
     let mut lines = [const { MaybeUninit::uninit() }; MOST_HEADERS];
     let mut parsed = httparse::Request::new(&mut []);
     let outcome = httparse::ParserConfig::default().parse_request_with_uninit_headers(&mut parsed, &head, &mut lines);
+    if outcome == Err(httparse::Error::Version) && !is_version(&head) {
+        return Err(bad("invalid_request_line"));
+    }
     let (Some(method), Some(target), Some(minor)) = complete(outcome, head.len(), &parsed)? else {
         return Err(bad("invalid_request_line"));
     };
@@ -134,6 +137,12 @@ fn complete<'b>(
         Ok(_) => Err(bad("invalid_header")),
         Err(error) => Err(reason(error)),
     }
+}
+
+/// Whether the first line ends in something that is a version, if not one of ours.
+fn is_version(head: &[u8]) -> bool {
+    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    matches!(line, [.., b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
 }
 
 fn reason(error: httparse::Error) -> Malformed {

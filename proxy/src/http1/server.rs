@@ -202,6 +202,8 @@ impl Session<'_> {
         let mut seen = None;
         poll_fn(|cx| {
             if let Poll::Ready(sent) = outgoing.poll_send(&downstream.wire, cx) {
+                // What came before the body broke is the client's; one attempt, for there is nothing to wait for.
+                let _ = downstream.wire.borrow_mut().poll_flush(cx);
                 return Poll::Ready(sent.map_err(|error| {
                     tracing::debug!(%error, "a response broke off");
                     "response_broke_off"
