@@ -142,7 +142,10 @@ fn complete<'b>(
 /// Whether the first line ends in something that is a version, if not one of ours.
 fn is_version(head: &[u8]) -> bool {
     let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    matches!(line, [.., b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
+    let mut words = line.split(|byte| *byte == b' ');
+    let words = (words.next(), words.next(), words.next(), words.next());
+    matches!(words, (_, _, Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor]), None)
+        if major.is_ascii_digit() && minor.is_ascii_digit())
 }
 
 fn reason(error: httparse::Error) -> Malformed {

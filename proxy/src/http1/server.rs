@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::header::TE;
+use http::header::{TE, UPGRADE};
 use http::{Method, Request, Response, StatusCode, Version};
 use tokio::time::Instant;
 
@@ -28,6 +28,8 @@ use crate::worker::{Connection, Worker};
 const LINGER: Duration = Duration::from_secs(1);
 /// Bytes that are read over meanwhile.
 const LINGER_BYTES: usize = 64 * 1024;
+/// What a client may send of another protocol before it is switched to.
+const AHEAD_OF_SWITCH: usize = 64 * 1024;
 
 /// Why the head of a request did not come.
 enum NoHead {
@@ -152,12 +154,13 @@ impl Session<'_> {
             false => Incoming::Request(RequestBody::new(&self.downstream)),
         };
         let response = {
+            let ahead = if parts.headers.contains_key(UPGRADE) { AHEAD_OF_SWITCH } else { 0 };
             let request = Request::from_parts(parts, body);
             let mut serving = pin!(pipeline::serve(self.worker.clone(), self.connection.clone(), request, spelling));
             let downstream = &self.downstream;
             poll_fn(|cx| match serving.as_mut().poll(cx) {
                 Poll::Ready(response) => Poll::Ready(Some(response)),
-                Poll::Pending => poll_gone(downstream, cx).map(|()| None),
+                Poll::Pending => poll_gone(downstream, ahead, cx).map(|()| None),
             })
             .await
         };
@@ -267,14 +270,14 @@ impl Session<'_> {
     }
 }
 
-/// Ready when the client has left while its request is served. What it sends ahead is kept, and then nothing can be told.
-fn poll_gone(downstream: &Downstream, cx: &mut Context<'_>) -> Poll<()> {
+/// Ready when the client has left while its request is served. More than `ahead` bytes that it sends before the answer
+/// are kept unread, and then nothing can be told.
+fn poll_gone(downstream: &Downstream, ahead: usize, cx: &mut Context<'_>) -> Poll<()> {
     let mut wire = downstream.wire.borrow_mut();
-    if !downstream.decoder.borrow().is_done() || !wire.input.is_empty() {
-        return Poll::Pending;
+    while downstream.decoder.borrow().is_done() && wire.input.len() <= ahead {
+        if let Ok(0) | Err(_) = ready!(wire.poll_fill(cx, false)) {
+            return Poll::Ready(());
+        }
     }
-    match ready!(wire.poll_fill(cx, false)) {
-        Ok(0) | Err(_) => Poll::Ready(()),
-        Ok(_) => Poll::Pending,
-    }
+    Poll::Pending
 }
