@@ -8,6 +8,7 @@ CHECKOUT := $(if $(CI),ci,$(shell printf %s '$(CURDIR)' | cksum | cut -d ' ' -f 
 export CARGO_TARGET_DIR ?= $(CACHE)/target-$(CHECKOUT)
 export MELTEMI_CACHE := $(CACHE)
 MELTEMI = $(CARGO_TARGET_DIR)/debug/meltemi
+BENCH = MELTEMI=$(CARGO_TARGET_DIR)/release/meltemi $(CARGO_TARGET_DIR)/release/bench
 
 .DEFAULT_GOAL := help
 
@@ -23,6 +24,16 @@ build: ## the program, for work and tests
 
 release: ## the program as it ships
 	cargo build --locked --release --package meltemi
+
+bench: bench-tools ## our proxy beside Envoy, HAProxy and nginx, some 40 minutes; ARGS="--loads http1 --runs 3" for less
+	@$(BENCH) run $(ARGS)
+
+bench-quick: bench-tools ## the same for a moment each: shows that every load works, not how fast; fails when a request does
+	@$(BENCH) run --runs 1 --seconds 0.5 $(ARGS)
+
+bench-tools: release
+	@manifests/scripts/tools.sh bench
+	cargo build --locked --release --package bench
 
 test: build ## installs what the tests need and runs them all
 	@manifests/scripts/tools.sh test
@@ -44,4 +55,4 @@ forget: ## forgets what was built of our own crates, not of the dependencies
 fmt: ## formats the code
 	cargo fmt --all
 
-.PHONY: help demo build release test test-unit lint forget fmt
+.PHONY: help demo build release test test-unit lint forget fmt bench bench-quick bench-tools

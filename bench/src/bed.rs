@@ -5,9 +5,10 @@ use crate::peers::{Peer, Programs, Side, Way};
 use crate::service::Service;
 use crate::traffic::Report;
 use anyhow::{Context, bail};
-use lab::{Lab, LabOptions, Process, SidecarKind};
+use lab::{Lab, LabOptions, Pod, Process, SidecarKind};
+use nix::sys::signal::Signal;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -30,6 +31,8 @@ pub struct Cpus {
 pub struct Bed {
     /// Who.
     pub peer: &'static Peer,
+    /// Its program.
+    pub program: PathBuf,
     proxies: Proxies,
     // Fields drop in this order: the server before the network that it is in.
     _server: Process,
@@ -64,14 +67,14 @@ impl Bed {
             Way::Sidecar(kind) => {
                 lab.control_plane().start()?;
                 lab.pods().iter().try_for_each(|pod| pod.redirect())?;
-                Proxies::Sidecars(kind(program))
+                Proxies::Sidecars(kind(program.clone()))
             }
-            Way::ByHand { config, command } => Proxies::ByHand(ByHand::prepare(&lab, program, config, command)?),
+            Way::ByHand { config, command } => Proxies::ByHand(ByHand::prepare(&lab, program.clone(), config, command)?),
         };
         let mut serve = Command::new(std::env::current_exe()?);
         serve.arg("serve");
         let server = lab.pod("server")?.spawn("app", serve)?;
-        let bed = Bed { peer, proxies, _server: server, lab, cpus, _config: config };
+        let bed = Bed { peer, program, proxies, _server: server, lab, cpus, _config: config };
         bed.restart(Side::Server)?;
         bed.restart(Side::Client)?;
         bed.wait_for_first_answer()?;
@@ -85,7 +88,11 @@ impl Bed {
     pub fn restart(&self, side: Side) -> anyhow::Result<()> {
         lab::pin(self.cpus.proxies)?;
         let started = match &self.proxies {
-            Proxies::Sidecars(kind) => self.lab.pod(pod(side))?.replace_sidecar(kind.clone()).map_err(Into::into),
+            Proxies::Sidecars(kind) => {
+                let pod = self.lab.pod(pod(side))?;
+                stop_at_once(pod);
+                pod.start_sidecar(kind.clone()).map_err(Into::into)
+            }
             Proxies::ByHand(by_hand) => by_hand.start(&self.lab, side),
         };
         lab::pin(self.cpus.rest)?;
@@ -128,16 +135,40 @@ impl Bed {
 
     /// One request, straight from the client's pod.
     fn ask(&self) -> anyhow::Result<()> {
-        let stream = self.lab.pod("client")?.connect(self.target(Service::Http1))?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        let answer = lab::http::request(stream, "POST", Service::Http1.name(), "/8", &[], b"12345678")?;
-        if answer.status != 200 || answer.body.len() != 8 {
-            bail!("answered with {}: {}", answer.status, answer.text());
-        }
-        Ok(())
+        exchange(self.lab.pod("client")?.connect(self.target(Service::Http1))?)
     }
 
-    fn wait_for_first_answer(&self) -> anyhow::Result<()> {
+    /// How long the client's proxy takes from its start to the first answer through it.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn time_start(&self) -> anyhow::Result<Duration> {
+        let pod = self.lab.pod("client")?;
+        let target = self.target(Service::Http1);
+        match &self.proxies {
+            Proxies::Sidecars(_) => stop_at_once(pod),
+            Proxies::ByHand(by_hand) => by_hand.stop(Side::Client),
+        }
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| pod.enter(|| first_answer(target)));
+            lab::pin(self.cpus.proxies)?;
+            let started = Instant::now();
+            let ready = match &self.proxies {
+                Proxies::Sidecars(kind) => pod.start_sidecar(kind.clone()).map_err(Into::into),
+                Proxies::ByHand(by_hand) => by_hand.start(&self.lab, Side::Client),
+            };
+            lab::pin(self.cpus.rest)?;
+            let answered = first.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            ready?;
+            Ok(answered.context("no answer came through the new proxy")?.duration_since(started))
+        })
+    }
+
+    /// Waits until requests come through.
+    ///
+    /// # Errors
+    /// When none does for 20 s, with what the last one died of.
+    pub fn wait_for_first_answer(&self) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while let Err(error) = self.ask() {
             self.lab.check()?;
@@ -149,6 +180,36 @@ impl Bed {
         }
         Ok(())
     }
+}
+
+/// Nothing runs through it any more: there is nothing to drain.
+fn stop_at_once(pod: &Pod) {
+    if let Some(process) = pod.sidecar() {
+        process.signal(Signal::SIGKILL);
+    }
+    pod.stop_sidecar();
+}
+
+fn exchange(stream: TcpStream) -> anyhow::Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let answer = lab::http::request(stream, "POST", Service::Http1.name(), "/8", &[], b"12345678")?;
+    if answer.status != 200 || answer.body.len() != 8 {
+        bail!("answered with {}: {}", answer.status, answer.text());
+    }
+    Ok(())
+}
+
+/// When the first answer was here: asks again and again, without a pause long enough to be seen in the figure.
+fn first_answer(target: SocketAddr) -> Option<Instant> {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        let stream = TcpStream::connect_timeout(&target, Duration::from_secs(1));
+        if stream.is_ok_and(|stream| exchange(stream).is_ok()) {
+            return Some(Instant::now());
+        }
+        std::thread::sleep(Duration::from_micros(500));
+    }
+    None
 }
 
 /// Room for many short connections: a wide range of local ports, used again once a second has passed.

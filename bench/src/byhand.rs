@@ -45,13 +45,18 @@ impl ByHand {
     /// # Errors
     /// When it cannot be started.
     pub fn start(&self, lab: &Lab, side: Side) -> anyhow::Result<()> {
-        if let Some(process) = self.slot(side).take() {
-            process.stop(GRACE);
-        }
+        self.stop(side);
         let pod = lab.pod(pod(side))?;
         let process = pod.spawn("proxy", (self.command)(&self.program, &pod.folder().join("peer.conf")))?;
         *self.slot(side).borrow_mut() = Some(process);
         Ok(())
+    }
+
+    /// Stops one instance.
+    pub fn stop(&self, side: Side) {
+        if let Some(process) = self.slot(side).take() {
+            process.stop(GRACE);
+        }
     }
 
     /// The process of one instance.

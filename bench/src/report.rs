@@ -92,6 +92,7 @@ impl Run {
             "load": self.load,
             "peer": self.peer,
             "run": self.number,
+            "busy": self.sample.busy,
             "failed": self.sample.failed,
             "first_failure": self.sample.first_failure,
             "figures": self.sample.values.iter().map(figure).collect::<serde_json::Map<_, _>>(),

@@ -20,9 +20,9 @@ pub struct RunArgs {
     /// The program `meltemi` to measure; it is also the control plane.
     #[arg(long, env = "MELTEMI", default_value = "meltemi")]
     meltemi: PathBuf,
-    /// The folder into which `manifests/scripts/tools.sh bench` has installed.
+    /// The folder into which `manifests/scripts/tools.sh bench` has installed; ~/.cache/meltemi when not given.
     #[arg(long, env = "MELTEMI_CACHE")]
-    cache: PathBuf,
+    cache: Option<PathBuf>,
     /// How often each load goes through each peer.
     #[arg(long, default_value_t = 5)]
     runs: u32,
@@ -76,7 +76,7 @@ fn run(arguments: &RunArgs) -> anyhow::Result<bool> {
     ensure!(arguments.proxy_cpu != arguments.load_cpu, "--proxy-cpu and --load-cpu are the same");
     let peers = chosen(PEERS, |peer| peer.name, &arguments.peers, "peer")?;
     let loads = chosen(LOADS, |load| load.name, &arguments.loads, "load")?;
-    let programs = Programs { meltemi: absolute(&arguments.meltemi)?, cache: arguments.cache.clone() };
+    let programs = Programs { meltemi: absolute(&arguments.meltemi)?, cache: cache(arguments)? };
     let cpus = Cpus { proxies: arguments.proxy_cpu, rest: arguments.load_cpu };
     let mut named = Vec::new();
     for peer in peers {
@@ -119,6 +119,9 @@ fn told(load: &Load, sample: &Sample) -> String {
     let unit = |name: &str| load.figures.iter().find(|figure| figure.name == name).map_or("", |figure| figure.unit);
     let mut parts: Vec<String> =
         sample.values.iter().map(|(name, value)| format!("{:.1} {}", value.value, unit(name))).collect();
+    if let Some(busy) = sample.busy {
+        parts.push(format!("proxies busy {:.0} %", busy * 100.0));
+    }
     if sample.failed > 0 {
         parts.push(format!("{} FAILED ({})", sample.failed, sample.first_failure.as_deref().unwrap_or("unknown")));
     }
@@ -148,6 +151,11 @@ fn chosen<T>(
         anyhow::bail!("no {what} {unknown:?}; there are {}", known.join(", "));
     }
     Ok(table.iter().filter(|entry| names.is_empty() || names.iter().any(|one| one == name(entry))).collect())
+}
+
+fn cache(arguments: &RunArgs) -> anyhow::Result<PathBuf> {
+    let own = || std::env::home_dir().map(|home| home.join(".cache/meltemi"));
+    arguments.cache.clone().or_else(own).context("neither --cache nor HOME is given")
 }
 
 fn absolute(program: &Path) -> anyhow::Result<PathBuf> {

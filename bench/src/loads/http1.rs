@@ -22,11 +22,9 @@ pub const LOAD: Load = Load {
 fn run(stage: &Stage<'_>) -> anyhow::Result<Sample> {
     let mut sample = Sample::default();
     let saturated = stage.load(Service::Http1, "--kind http1 --connections 64")?;
-    sample.count_failures(&saturated);
-    sample.add_cpu(SATURATED, &saturated.used, saturated.finished as f64);
+    sample.add_saturated(SATURATED, &saturated, saturated.finished as f64);
     sample.add(RATE, saturated.finished as f64 / saturated.seconds);
     let fixed = stage.load(Service::Http1, "--kind http1 --connections 64 --rate 2000")?;
-    sample.count_failures(&fixed);
-    sample.add_cpu(FIXED, &fixed.used, fixed.finished as f64);
+    sample.add_cpu(FIXED, &fixed, fixed.finished as f64);
     Ok(sample)
 }

@@ -25,11 +25,10 @@ pub const LOAD: Load = Load {
 fn run(stage: &Stage<'_>) -> anyhow::Result<Sample> {
     let mut sample = Sample::default();
     let report = stage.load(Service::Http1, "--kind http1 --connections 16 --rate 1000")?;
-    sample.count_failures(&report);
-    let latency = report.latency.unwrap_or_default();
+    let latency = report.latency.clone().unwrap_or_default();
     for (figure, value) in [(P50, latency.p50), (P99, latency.p99), (MAX, latency.max)] {
         sample.add(figure, value);
     }
-    sample.add_cpu(CPU, &report.used, report.finished as f64);
+    sample.add_cpu(CPU, &report, report.finished as f64);
     Ok(sample)
 }

@@ -1,15 +1,35 @@
 //! The loads: what is sent, what is measured of it, and what is aimed at. One file and one line each.
 
+mod grpc;
+mod grpc_stream;
+mod handshake;
 mod http1;
+mod http2;
 mod latency;
+mod memory;
+mod mib;
 mod new_connection;
+mod start;
+mod tcp;
 
 use crate::bed::Bed;
 use crate::service::Service;
-use crate::traffic::{Report, Used};
+use crate::traffic::Report;
 
 /// Every load; the table's rows have this order.
-pub const LOADS: &[Load] = &[http1::LOAD, new_connection::LOAD, latency::LOAD];
+pub const LOADS: &[Load] = &[
+    http1::LOAD,
+    http2::LOAD,
+    grpc::LOAD,
+    grpc_stream::LOAD,
+    mib::LOAD,
+    tcp::LOAD,
+    new_connection::LOAD,
+    handshake::LOAD,
+    latency::LOAD,
+    memory::LOAD,
+    start::LOAD,
+];
 
 /// One load.
 #[derive(Debug)]
@@ -65,6 +85,8 @@ pub struct Sample {
     pub failed: u64,
     /// What the first of these died of.
     pub first_failure: Option<String>,
+    /// The share of their CPU that the proxies used where they should have had no rest.
+    pub busy: Option<f64>,
 }
 
 /// One measured value.
@@ -84,6 +106,7 @@ impl Stage<'_> {
     pub fn load(&self, service: Service, flags: &str) -> anyhow::Result<Report> {
         let mut arguments: Vec<String> = flags.split_whitespace().map(str::to_owned).collect();
         arguments.extend(["--seconds".to_owned(), self.seconds.to_string()]);
+        arguments.extend(["--warm-up".to_owned(), self.seconds.min(1.0).to_string()]);
         self.bed.load(service, &arguments)
     }
 }
@@ -94,10 +117,18 @@ impl Sample {
         self.values.push((figure, Value { value, split: None }));
     }
 
-    /// Adds CPU time, divided by a number of requests, bytes or whatever.
-    pub fn add_cpu(&mut self, figure: &'static str, used: &Used, per: f64) {
+    /// Adds CPU time, divided by a number of requests, bytes or whatever, and what failed.
+    pub fn add_cpu(&mut self, figure: &'static str, report: &Report, per: f64) {
+        self.count_failures(report);
+        let used = &report.used;
         let split = Some((used.user_us / per, used.system_us / per));
         self.values.push((figure, Value { value: used.cpu_us() / per, split }));
+    }
+
+    /// The same of a part in which the proxies should have had no rest.
+    pub fn add_saturated(&mut self, figure: &'static str, report: &Report, per: f64) {
+        self.add_cpu(figure, report, per);
+        self.busy = Some(report.used.cpu_us() / 1e6 / report.seconds);
     }
 
     /// Adds what failed in a part of the run.

@@ -15,7 +15,6 @@ pub const LOAD: Load = Load {
 fn run(stage: &Stage<'_>) -> anyhow::Result<Sample> {
     let mut sample = Sample::default();
     let report = stage.load(Service::Http1, "--kind fresh --connections 32")?;
-    sample.count_failures(&report);
-    sample.add_cpu(COST, &report.used, report.finished as f64);
+    sample.add_saturated(COST, &report, report.finished as f64);
     Ok(sample)
 }

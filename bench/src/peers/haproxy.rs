@@ -9,7 +9,7 @@ use std::process::Command;
 
 pub const PEER: Peer = Peer {
     name: "haproxy",
-    about: "by hand, one thread, mTLS 1.3 between its two instances, pooled; no redirect, no statistics, no log",
+    about: "by hand, one thread, mTLS 1.3 between its two instances (X25519), pooled; no redirect, no statistics, no log",
     program: |_| installed("haproxy"),
     version: &["-v"],
     way: Way::ByHand { config, command },
@@ -24,7 +24,8 @@ fn command(program: &Path, config: &Path) -> Command {
 
 fn config(side: Side, papers: &Papers) -> String {
     let mut text = String::from(
-        "global\n  nbthread 1\n  maxconn 8000\n  ssl-default-bind-options ssl-min-ver TLSv1.3\n  \
+        "global\n  nbthread 1\n  maxconn 8000\n  ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256\n  \
+         ssl-default-server-ciphersuites TLS_AES_128_GCM_SHA256\n  ssl-default-bind-options ssl-min-ver TLSv1.3\n  \
          ssl-default-server-options ssl-min-ver TLSv1.3\n\
          defaults\n  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n  option http-keep-alive\n  http-reuse always\n",
     );

@@ -3,6 +3,7 @@
 mod envoy;
 mod haproxy;
 mod meltemi;
+mod nginx;
 
 use crate::papers::Papers;
 use lab::SidecarKind;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Every peer, ours first; the table's columns have this order.
-pub const PEERS: &[Peer] = &[meltemi::PEER, envoy::PEER, haproxy::PEER];
+pub const PEERS: &[Peer] = &[meltemi::PEER, envoy::PEER, haproxy::PEER, nginx::PEER];
 
 /// One data plane.
 #[derive(Debug)]

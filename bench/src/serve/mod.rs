@@ -1,6 +1,8 @@
 //! `bench serve`: the server pod's application. One process, one thread, a port for each kind of traffic.
 
 mod http1;
+mod http2;
+mod tcp;
 
 use crate::limits;
 use crate::service::Service;
@@ -17,7 +19,12 @@ pub fn run() -> anyhow::Result<()> {
     limits::raise_open_files()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async {
-        tokio::try_join!(accept(Service::Http1, http1::serve))?;
+        tokio::try_join!(
+            accept(Service::Http1, http1::serve),
+            accept(Service::Http2, http2::serve),
+            accept(Service::Grpc, http2::serve),
+            accept(Service::Tcp, tcp::serve),
+        )?;
         Ok(())
     })
 }

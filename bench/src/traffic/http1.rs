@@ -1,20 +1,14 @@
 //! HTTP/1.1 in raw bytes: a request made once, and of the answer no more than status, length and end are looked at.
 
-use super::LoadArgs;
 use super::meter::Meter;
 use super::pace::Turns;
+use super::{LoadArgs, PATIENCE, PAUSE};
 use crate::head::Head;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-
-/// An exchange that takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// After a failure, so that a dead target does not turn the load into a busy loop.
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// Exchanges over one connection that is kept.
 pub async fn kept(args: Rc<LoadArgs>, mut turns: Turns, meter: Rc<Meter>) {
@@ -30,7 +24,7 @@ pub async fn kept(args: Rc<LoadArgs>, mut turns: Turns, meter: Rc<Meter>) {
             connection.exchange(&request, args.body).await?;
             Ok::<_, String>(connection)
         };
-        kept = match timeout(PATIENCE, exchange).await.unwrap_or_else(|_| Err("no answer within 10 s".to_owned())) {
+        kept = match timeout(PATIENCE, exchange).await.unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}"))) {
             Ok(connection) => {
                 meter.done(2 * args.body, planned);
                 Some(connection)
@@ -54,7 +48,7 @@ pub async fn fresh(args: Rc<LoadArgs>, mut turns: Turns, meter: Rc<Meter>) {
             connection.exchange(&request, args.body).await?;
             connection.closed().await
         };
-        match timeout(PATIENCE, exchange).await.unwrap_or_else(|_| Err("no answer within 10 s".to_owned())) {
+        match timeout(PATIENCE, exchange).await.unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}"))) {
             Ok(()) => meter.done(2 * args.body, planned),
             Err(why) => {
                 meter.failed(&why);
@@ -65,7 +59,7 @@ pub async fn fresh(args: Rc<LoadArgs>, mut turns: Turns, meter: Rc<Meter>) {
 }
 
 /// What an ordinary client sends; the path asks the server for a body of the same length.
-fn request(args: &LoadArgs, more: &str) -> Vec<u8> {
+pub(super) fn request(args: &LoadArgs, more: &str) -> Vec<u8> {
     let LoadArgs { authority, body, .. } = args;
     let head = format!(
         "POST /{body} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: bench\r\nAccept: */*\r\n\
@@ -76,19 +70,20 @@ fn request(args: &LoadArgs, more: &str) -> Vec<u8> {
     bytes
 }
 
-struct Connection {
+/// One connection, at rest between two exchanges.
+pub(super) struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Connection {
-    async fn open(target: SocketAddr) -> Result<Connection, String> {
+    pub(super) async fn open(target: SocketAddr) -> Result<Connection, String> {
         let stream = TcpStream::connect(target).await.map_err(|error| format!("connect: {error}"))?;
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
         Ok(Connection { stream, buffer: vec![0; 64 * 1024] })
     }
 
-    async fn exchange(&mut self, request: &[u8], body: usize) -> Result<(), String> {
+    pub(super) async fn exchange(&mut self, request: &[u8], body: usize) -> Result<(), String> {
         self.stream.write_all(request).await.map_err(|error| format!("send: {error}"))?;
         let mut filled = 0;
         let head = loop {

@@ -22,6 +22,8 @@ pub struct Report {
     pub latency: Option<Latency>,
     /// What the watched processes used.
     pub used: Used,
+    /// Resident bytes of each before connections were opened to be held; only for that kind of load.
+    pub rss_before: Vec<u64>,
 }
 
 /// Exact percentiles, in microseconds.
@@ -62,13 +64,6 @@ impl Meter {
         }
     }
 
-    /// Bytes that came back while no exchange has an end.
-    pub fn moved(&self, bytes: usize) {
-        if self.opened.get().is_some() {
-            self.bytes.set(self.bytes.get() + bytes as u64);
-        }
-    }
-
     /// One exchange failed.
     pub fn failed(&self, why: &str) {
         self.failed.set(self.failed.get() + 1);
@@ -92,6 +87,7 @@ impl Meter {
             seconds: self.opened.get().map_or(0.0, |opened| opened.elapsed().as_secs_f64()),
             latency: (!samples.is_empty()).then_some(latency),
             used,
+            rss_before: Vec::new(),
         }
     }
 }

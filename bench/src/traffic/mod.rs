@@ -2,18 +2,21 @@
 //!
 //! Everything here must cost far less than a proxy, or the proxies would never be the narrow place.
 
+mod hold;
 mod http1;
+mod http2;
 mod meter;
 mod pace;
+mod tcp;
 mod watch;
 
 pub use meter::Report;
-pub use watch::Used;
 
 use crate::limits;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use meter::Meter;
+use pace::Turns;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -28,7 +31,24 @@ pub enum Kind {
     Http1,
     /// HTTP/1.1 POSTs with `Connection: close`, each on a connection of its own.
     Fresh,
+    /// HTTP/1.1 POSTs, one over each connection, which is then held; memory before and after.
+    Hold,
+    /// HTTP/2 POSTs.
+    Http2,
+    /// gRPC calls with one message each way.
+    Grpc,
+    /// gRPC streams that stay open; each message is sent when the one before has come back.
+    GrpcStream,
+    /// TCP, as many bytes as go through, both ways.
+    Bulk,
+    /// TCP, a few bytes both ways on each new connection.
+    Connect,
 }
+
+/// An exchange that takes longer has failed.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// After a failure, so that a dead target does not turn the load into a busy loop.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Arguments of `bench load`.
 #[derive(Debug, Clone, Args)]
@@ -79,20 +99,39 @@ pub fn run(args: LoadArgs) -> anyhow::Result<()> {
 }
 
 async fn measure(args: LoadArgs) -> anyhow::Result<Report> {
-    let meter = Rc::new(Meter::default());
-    let args = Rc::new(args);
-    let turns = pace::start(&args).context("pace")?;
-    for turns in turns {
-        let (args, meter) = (Rc::clone(&args), Rc::clone(&meter));
-        match args.kind {
-            Kind::Http1 => tokio::task::spawn_local(http1::kept(args, turns, meter)),
-            Kind::Fresh => tokio::task::spawn_local(http1::fresh(args, turns, meter)),
-        };
+    if args.kind == Kind::Hold {
+        return hold::run(&args).await;
     }
+    let meter = Rc::new(Meter::default());
+    send(Rc::new(args.clone()), &meter).context("start the load")?;
     tokio::time::sleep(Duration::from_secs_f64(args.warm_up)).await;
     let watch = Watch::start(&args.watch)?;
     meter.begin();
     tokio::time::sleep(Duration::from_secs_f64(args.seconds)).await;
     let used = watch.end()?;
     Ok(meter.end(used))
+}
+
+/// Starts a task for each connection.
+fn send(args: Rc<LoadArgs>, meter: &Rc<Meter>) -> std::io::Result<()> {
+    let mut lanes = pace::start(&args)?.into_iter();
+    for _ in 0..args.connections {
+        let (args, meter) = (Rc::clone(&args), Rc::clone(meter));
+        let mut own: Vec<_> = lanes.by_ref().take(args.streams).collect();
+        match args.kind {
+            Kind::Bulk => drop(tokio::task::spawn_local(tcp::bulk(args, meter))),
+            Kind::Http2 | Kind::Grpc | Kind::GrpcStream => {
+                tokio::task::spawn_local(http2::connection(args, own, meter));
+            }
+            Kind::Http1 | Kind::Fresh | Kind::Connect | Kind::Hold => {
+                let turns = own.pop().unwrap_or(Turns::AtOnce);
+                match args.kind {
+                    Kind::Connect => tokio::task::spawn_local(tcp::connections(args, turns, meter)),
+                    Kind::Fresh => tokio::task::spawn_local(http1::fresh(args, turns, meter)),
+                    _ => tokio::task::spawn_local(http1::kept(args, turns, meter)),
+                };
+            }
+        }
+    }
+    Ok(())
 }

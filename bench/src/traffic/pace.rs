@@ -1,4 +1,4 @@
-//! When each connection sends next: at once, or at a planned time that does not wait for answers.
+//! When each connection or stream sends next: at once, or at a planned time that does not wait for answers.
 //!
 //! Planned times come from a thread that sleeps: the runtime's own timers are a millisecond coarse, more than what is measured.
 
@@ -7,7 +7,7 @@ use std::io;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-/// One connection's turns.
+/// The turns of one connection or stream.
 pub enum Turns {
     /// Again as soon as the last exchange has ended.
     AtOnce,
@@ -26,17 +26,17 @@ impl Turns {
     }
 }
 
-/// The turns of every connection.
+/// The turns of every connection, or of every stream on it.
 ///
 /// # Errors
 /// When the system has no thread for us.
 pub fn start(args: &LoadArgs) -> io::Result<Vec<Turns>> {
     let Some(rate) = args.rate else {
-        return Ok((0..args.connections).map(|_| Turns::AtOnce).collect());
+        return Ok((0..args.connections * args.streams).map(|_| Turns::AtOnce).collect());
     };
     let interval = Duration::from_secs(1) / rate.max(1);
     let (tellers, turns): (Vec<_>, Vec<_>) =
-        (0..args.connections).map(|_| unbounded_channel()).map(|(teller, told)| (teller, Turns::Planned(told))).unzip();
+        (0..args.connections * args.streams).map(|_| unbounded_channel()).map(|(teller, told)| (teller, Turns::Planned(told))).unzip();
     std::thread::Builder::new().name("pace".to_owned()).spawn(move || tick(interval, &tellers))?;
     Ok(turns)
 }

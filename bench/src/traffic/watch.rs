@@ -45,9 +45,16 @@ impl Watch {
             used.system_us += more.system.as_secs_f64() * 1e6;
         }
         // After all CPU figures: reading this walks the page tables.
-        for (pid, _) in &self.0 {
-            used.rss.push(Memory::of(*pid)?.rss);
-        }
+        let pids: Vec<i32> = self.0.iter().map(|(pid, _)| *pid).collect();
+        used.rss = resident(&pids)?;
         Ok(used)
     }
+}
+
+/// Resident bytes of each process.
+///
+/// # Errors
+/// When one has ended.
+pub fn resident(pids: &[i32]) -> std::io::Result<Vec<u64>> {
+    pids.iter().map(|pid| Ok(Memory::of(*pid)?.rss)).collect()
 }
