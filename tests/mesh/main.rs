@@ -6,14 +6,20 @@
 mod bad_input;
 mod config;
 mod cost;
+mod descriptors;
 mod discovery;
 mod faults;
+mod h2spec;
 mod hostile;
+mod hostile_peers;
 mod load;
 mod lossless;
 mod mtls;
+mod origin;
 mod protocols;
+mod raw_h2;
 mod reload;
+mod victim;
 mod waiting;
 mod weights;
 mod wire;
@@ -44,6 +50,9 @@ fn main() -> ExitCode {
         reload::tests(),
         bad_input::tests(),
         hostile::tests(),
+        hostile_peers::tests(),
+        h2spec::tests(),
+        descriptors::tests(),
         lossless::tests(),
         cost::tests(),
         envoy::tests(),
