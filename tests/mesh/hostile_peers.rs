@@ -209,7 +209,7 @@ fn tiny_and_honest() -> Outcome {
             scope.spawn(move || writing.write_all(&sent));
             hear(&mut stream, |heard| heard.data > 0)
         });
-        ensure!(heard.ok == 1 && heard.data == "120000".len(), "round {round}: {heard:?}");
+        ensure!(heard.ok == 1 && heard.data == "120000 bytes".len(), "round {round}: {heard:?}");
     }
     Ok(())
 }

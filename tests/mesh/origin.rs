@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -66,10 +66,11 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
     if let Some(count) = request.uri().path().strip_prefix("/bytes/").and_then(|count| count.parse().ok()) {
         return Ok(Response::new(Full::new(Bytes::from(vec![b'x'; count]))));
     }
+    let head = request.method() == Method::HEAD;
     let mut body = request.into_body();
     let mut bytes = 0;
     while let Some(Ok(frame)) = body.frame().await {
         bytes += frame.data_ref().map_or(0, Bytes::len);
     }
-    Ok(Response::new(Full::new(Bytes::from(bytes.to_string()))))
+    Ok(Response::new(Full::new(Bytes::from(if head { String::new() } else { format!("{bytes} bytes") }))))
 }
