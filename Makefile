@@ -43,6 +43,10 @@ test: build ## installs what the tests need and runs them all
 test-unit: ## tests without namespaces and peers: seconds
 	cargo test --locked --workspace --exclude tests
 
+test-hostile: build ## hostile and slow peers, minutes
+	@manifests/scripts/tools.sh test
+	MELTEMI_HEAVY=1 cargo test --locked --package tests --test mesh -- hostile_peers
+
 lint: ## formatting, clippy, dependency rules, licences
 	@manifests/scripts/tools.sh lint
 	cargo fmt --all --check
@@ -55,4 +59,5 @@ forget: ## forgets what was built of our own crates, not of the dependencies
 fmt: ## formats the code
 	cargo fmt --all
 
-.PHONY: help demo build release test test-unit lint forget fmt bench bench-quick bench-tools
+
+.PHONY: test-hostile help demo build release test test-unit lint forget fmt bench bench-quick bench-tools

@@ -69,7 +69,9 @@ impl Bed {
                 lab.pods().iter().try_for_each(|pod| pod.redirect())?;
                 Proxies::Sidecars(kind(program.clone()))
             }
-            Way::ByHand { config, command } => Proxies::ByHand(ByHand::prepare(&lab, program.clone(), config, command)?),
+            Way::ByHand { config, command } => {
+                Proxies::ByHand(ByHand::prepare(&lab, program.clone(), config, command)?)
+            }
         };
         let mut serve = Command::new(std::env::current_exe()?);
         serve.arg("serve");

@@ -45,6 +45,14 @@ rivals() { # what the benchmarks compare us with, beside Envoy
     [ -f /usr/lib/nginx/modules/ngx_stream_module.so ] || apt libnginx-mod-stream
 }
 
+h2spec() { # the conformance suite of HTTP/2, a Go module
+    [ -x "$cache/h2spec-2.2.1" ] && return 0
+    packages go:golang-go
+    echo "building h2spec 2.2.1 (once)"
+    mkdir -p "$cache"
+    (cd "$(dirname "$0")/../../tests/h2spec" && go build -trimpath -o "$cache/h2spec-2.2.1" .)
+}
+
 deny() { # checks licences, sources and banned crates
     [ -x "$cache/bin/cargo-deny" ] && "$cache/bin/cargo-deny" --version | grep -q "$deny_version" && return 0
     echo "building cargo-deny $deny_version (once)"
@@ -55,7 +63,7 @@ deny() { # checks licences, sources and banned crates
 
 case "${1:-}" in
 demo) packages ip:iproute2 iptables:iptables nft:nftables ;;
-test) packages ip:iproute2 iptables:iptables nft:nftables && envoy ;;
+test) packages ip:iproute2 iptables:iptables nft:nftables && envoy && h2spec ;;
 lint) deny ;;
 bench) packages ip:iproute2 iptables:iptables nft:nftables && envoy && rivals ;;
 *) echo "usage: tools.sh demo|test|lint|bench" >&2 && exit 2 ;;

@@ -99,6 +99,19 @@ fn request_line(bytes: &[u8]) -> Option<Protocol> {
     }
 }
 
+/// Whether a whole first line of three words names a protocol other than HTTP, of whatever version.
+pub fn names_another_protocol(bytes: &[u8]) -> bool {
+    let Some(end) = bytes.iter().position(|b| *b == b'\n') else { return false };
+    let line = bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]);
+    let mut words = line.split(|b| *b == b' ');
+    match (words.next(), words.next(), words.next(), words.next()) {
+        (Some(_), Some(_), Some(protocol), None) => {
+            !protocol.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"HTTP/"))
+        }
+        _ => false,
+    }
+}
+
 fn is_token(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
 }
@@ -197,6 +210,18 @@ mod tests {
         ];
         for (bytes, want) in cases {
             assert_eq!(classify(bytes), *want, "{:?}", String::from_utf8_lossy(bytes));
+        }
+    }
+
+    #[test]
+    fn a_line_of_another_protocol_is_told_from_http_that_is_wrong() {
+        for foreign in ["INVALID CONNECTION PREFACE\r\n", "PROXY TCP4 1.2.3.4\n", "OPTIONS rtsp://a RTSP/1.0\r\nrest"] {
+            assert!(names_another_protocol(foreign.as_bytes()), "{foreign:?}");
+        }
+        for wrong in
+            ["GET / HTTP/1.2\r\n", "GET / http/1.1\r\n", "GET /\r\n", "GET / a HTTP/1.1\r\n", "GET / XTTP/1.1", "\r\n"]
+        {
+            assert!(!names_another_protocol(wrong.as_bytes()), "{wrong:?}");
         }
     }
 

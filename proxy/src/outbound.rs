@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use crate::capture::original_dst::original_dst;
-use crate::detect::{Protocol, Sniffed, sniff};
+use crate::detect::{Protocol, Sniffed, names_another_protocol, sniff};
 use crate::handover::Demand;
 use crate::http::server;
 use crate::inspect::{Inspected, inspect};
@@ -78,9 +78,18 @@ async fn route(worker: &Rc<Worker>, mut io: Io, remote: SocketAddr, destination:
 /// # Errors
 /// When the client says nothing for as long as a head may take.
 pub async fn speaks_http2(io: &mut Io, settings: &HttpSettings, known: Option<Protocol>) -> Result<bool, Refusal> {
-    if let Some(protocol) = known {
-        return Ok(protocol == Protocol::Http2);
+    let protocol = match known {
+        Some(protocol) => protocol,
+        None => first_words(io, settings).await?,
+    };
+    // It would not understand an answer in HTTP/1.1.
+    if protocol == Protocol::Opaque && names_another_protocol(io.ahead()) {
+        return Err(Refusal::NotHttp);
     }
+    Ok(protocol == Protocol::Http2)
+}
+
+async fn first_words(io: &mut Io, settings: &HttpSettings) -> Result<Protocol, Refusal> {
     if io.ahead().is_empty() {
         let first = async { io.read_ahead().await.map_err(|error| Refusal::Io(error.to_string())) };
         let idle = settings.idle_timeout.unwrap_or(NEVER);
@@ -89,7 +98,7 @@ pub async fn speaks_http2(io: &mut Io, settings: &HttpSettings, known: Option<Pr
         }
     }
     match sniff(io, settings.head_timeout).await.map_err(|error| Refusal::Io(error.to_string()))? {
-        Sniffed::Protocol(protocol) => Ok(protocol == Protocol::Http2),
+        Sniffed::Protocol(protocol) => Ok(protocol),
         Sniffed::Silent => Err(Refusal::Silent),
         Sniffed::Closed => Err(Refusal::Closed),
     }

@@ -28,6 +28,8 @@ pub enum Refusal {
     Silent,
     /// The peer left before it said anything: port scans, probes and unused connections do.
     Closed,
+    /// What came first is a line of another protocol, on a port for HTTP.
+    NotHttp,
     /// The first bytes make no sense, or the peer left.
     Io(String),
     /// There is no such cluster, or nothing in it.
@@ -48,6 +50,7 @@ impl Refusal {
             Self::Tls(_) => "tls",
             Self::Silent => "silent",
             Self::Closed => "closed",
+            Self::NotHttp => "not_http",
             Self::Io(_) => "io",
             Self::NoUpstream(_) => "no_upstream",
             Self::Connect(_) => "upstream_connect",
@@ -74,6 +77,7 @@ impl fmt::Display for Refusal {
             Self::Tls(error) => write!(f, "the TLS handshake failed: {error}"),
             Self::Silent => f.write_str("the peer said nothing in time"),
             Self::Closed => f.write_str("the peer closed before it said anything"),
+            Self::NotHttp => f.write_str("its first line is of another protocol, and the port is for HTTP"),
             Self::Io(error) => write!(f, "the first bytes could not be read: {error}"),
             Self::NoUpstream(cluster) => write!(f, "cluster {cluster} has no endpoint to send it to"),
             Self::Connect(error) => error.fmt(f),

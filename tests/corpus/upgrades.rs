@@ -74,7 +74,8 @@ fn connects() -> Vec<Case> {
         cases.push(Case::http1("S29", name, bytes).refused(REFUSED));
     }
     let connect: (&str, &[u8]) = (":method", b"CONNECT");
-    let (no_scheme, no_path): ((&str, &[u8]), (&str, &[u8])) = ((":scheme", b""), (":path", b""));
+    let no_scheme: (&str, &[u8]) = (":scheme", b"");
+    let no_path: (&str, &[u8]) = (":path", b"");
     for authority in ["127.0.0.1:15000", "169.254.169.254:80", "echo:80", "echo"] {
         let fields = [connect, no_scheme, no_path, (":authority", authority.as_bytes())];
         cases.push(Case::http2("S29", format!("to {authority} by HTTP/2"), &fields).refused(REFUSED));

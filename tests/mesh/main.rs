@@ -6,15 +6,21 @@
 mod bad_input;
 mod config;
 mod cost;
+mod descriptors;
 mod discovery;
 mod faults;
+mod h2spec;
 mod hostile;
+mod hostile_peers;
 mod load;
 mod lossless;
 mod mtls;
+mod origin;
 mod protocols;
+mod raw_h2;
 mod reload;
 mod smuggling;
+mod victim;
 mod waiting;
 mod weights;
 mod wire;
@@ -48,6 +54,10 @@ fn main() -> ExitCode {
         bad_input::tests(),
         smuggling::tests(),
         hostile::tests(),
+        // Not in CI yet: four of the six do not hold (docs/roadmap.md).
+        if std::env::var_os("MELTEMI_HEAVY").is_some() { hostile_peers::tests() } else { Vec::new() },
+        h2spec::tests(),
+        descriptors::tests(),
         lossless::tests(),
         cost::tests(),
         envoy::tests(),

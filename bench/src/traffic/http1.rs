@@ -24,7 +24,8 @@ pub async fn kept(args: Rc<LoadArgs>, mut turns: Turns, meter: Rc<Meter>) {
             connection.exchange(&request, args.body).await?;
             Ok::<_, String>(connection)
         };
-        kept = match timeout(PATIENCE, exchange).await.unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}"))) {
+        kept = match timeout(PATIENCE, exchange).await.unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}")))
+        {
             Ok(connection) => {
                 meter.done(2 * args.body, planned);
                 Some(connection)

@@ -35,8 +35,10 @@ pub fn start(args: &LoadArgs) -> io::Result<Vec<Turns>> {
         return Ok((0..args.connections * args.streams).map(|_| Turns::AtOnce).collect());
     };
     let interval = Duration::from_secs(1) / rate.max(1);
-    let (tellers, turns): (Vec<_>, Vec<_>) =
-        (0..args.connections * args.streams).map(|_| unbounded_channel()).map(|(teller, told)| (teller, Turns::Planned(told))).unzip();
+    let (tellers, turns): (Vec<_>, Vec<_>) = (0..args.connections * args.streams)
+        .map(|_| unbounded_channel())
+        .map(|(teller, told)| (teller, Turns::Planned(told)))
+        .unzip();
     std::thread::Builder::new().name("pace".to_owned()).spawn(move || tick(interval, &tellers))?;
     Ok(turns)
 }

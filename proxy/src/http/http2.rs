@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use h2::Reason;
-use http::Request;
+use http::{Method, Request};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -40,10 +40,10 @@ pub(super) async fn serve(worker: &Rc<Worker>, connection: &Rc<Connection>, io: 
     let guard = FrameGuard::new(io, Flood::new(settings.max_head_bytes), stalls.clone(), verdict.clone());
     let service = service_fn(|request: Request<hyper::body::Incoming>| {
         let (worker, connection, stalls) = (worker.clone(), connection.clone(), stalls.clone());
-        let stream = stalls.open();
+        let (stream, head_only) = (stalls.open(), request.method() == Method::HEAD);
         async move {
             let response = super::serve(worker, connection, request.map(Incoming::Http2), None).await;
-            Ok::<_, std::convert::Infallible>(response.map(|body| Sending::new(body, stalls, stream)))
+            Ok::<_, std::convert::Infallible>(response.map(|body| Sending::new(body, stalls, stream, head_only)))
         }
     });
     let serving = http2::Builder::new(StreamExecutor(stalls.clone()))

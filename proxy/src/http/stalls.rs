@@ -181,12 +181,13 @@ pub struct Sending<B> {
     body: B,
     stalls: Rc<Stalls>,
     index: usize,
+    head_only: bool,
 }
 
 impl<B> Sending<B> {
-    /// The body of the stream that was opened as `index`.
-    pub fn new(body: B, stalls: Rc<Stalls>, index: usize) -> Self {
-        Self { body, stalls, index }
+    /// The body of the stream that was opened as `index`; of `head_only` nothing but the size is told, as HEAD asks.
+    pub fn new(body: B, stalls: Rc<Stalls>, index: usize, head_only: bool) -> Self {
+        Self { body, stalls, index, head_only }
     }
 }
 
@@ -195,6 +196,9 @@ impl<B: Body + Unpin> Body for Sending<B> {
     type Error = B::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        if self.head_only {
+            return Poll::Ready(None);
+        }
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         let unsent = matches!(&polled, Poll::Ready(Some(Ok(_)))).then(|| self.stalls.now.get());
         self.stalls.slots.borrow_mut().all[self.index].unsent = unsent;
@@ -202,7 +206,7 @@ impl<B: Body + Unpin> Body for Sending<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.head_only || self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -284,7 +288,7 @@ mod tests {
             let ended = Rc::new(RefCell::new(Vec::new()));
             for (name, pause) in [("stalled", 100_000), ("slow", 200)] {
                 let index = stalls.open();
-                let mut body = Sending::new(Full::new(&b"frame"[..]), stalls.clone(), index);
+                let mut body = Sending::new(Full::new(&b"frame"[..]), stalls.clone(), index, false);
                 let ended = ended.clone();
                 StreamExecutor(stalls.clone()).execute(async move {
                     let _: Result<_, Infallible> = body.frame().await.unwrap();

@@ -113,7 +113,7 @@ fn judge(target: &str, answer: &str) -> Result<(), &'static str> {
     }
     let named: Vec<&str> =
         answer.match_indices('/').filter_map(|(at, _)| answer[at..].split(['\r', '\n']).next()).collect();
-    let own = named.iter().any(|name| *name == target);
+    let own = named.contains(&target);
     let another =
         named.iter().any(|name| (name.starts_with("/token/") || name.starts_with("/script/")) && *name != target);
     // The answer to HEAD names nothing.

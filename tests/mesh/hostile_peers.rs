@@ -1,0 +1,370 @@
+//! Hostile and slow peers: they are ended with a reason that is counted, memory stays within a bound, and a client beside
+//! them notices nothing.
+//!
+//! `MELTEMI_HEAVY=1` (`make test-hostile`) also waits for what takes longer than half a minute to be ended.
+
+use std::io::Write;
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
+
+use lab::{Lab, Pod};
+use libtest_mimic::Trial;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::config::Config;
+use crate::origin::Origin;
+use crate::raw_h2::{
+    CONTINUATION, DATA, END_STREAM, HEADERS, Heard, INITIAL_WINDOW_SIZE, PING, PRIORITY, RST_STREAM, SETTINGS,
+    WINDOW_UPDATE, block, flood, frame, get, hear, opening, post,
+};
+use crate::victim::{self, Seen};
+use crate::waiting::until;
+use crate::{Outcome, ensure, test};
+
+/// The victim's way: through its own sidecar.
+const SERVICE: ([u8; 4], u16) = ([10, 96, 2, 13], 80);
+/// The attacker's way: at the server's sidecar.
+const POD: ([u8; 4], u16) = ([10, 44, 2, 13], 8080);
+/// An application that accepts and never reads.
+const DEAF: ([u8; 4], u16) = ([10, 44, 2, 13], 8081);
+const MIB: u64 = 1 << 20;
+/// ENHANCE_YOUR_CALM.
+const CALM: u32 = 11;
+
+pub fn tests() -> Vec<Trial> {
+    vec![
+        test("hostile_peers::floods_of_http2_frames_are_cut_and_counted_and_harm_nobody", floods),
+        test("hostile_peers::an_honest_client_with_many_tiny_data_frames_is_served", tiny_and_honest),
+        test("hostile_peers::readers_that_take_nothing_cost_a_bounded_amount_and_are_ended", deaf_readers),
+        test("hostile_peers::ten_thousand_silent_connections_cost_little_and_harm_nobody", silent),
+        test("hostile_peers::slow_heads_are_answered_with_408_and_harm_nobody", slow_heads),
+        test("hostile_peers::slow_bodies_and_readers_over_http1_are_ended", slow_http1),
+    ]
+}
+
+fn heavy() -> bool {
+    std::env::var_os("MELTEMI_HEAVY").is_some()
+}
+
+/// A lab with a victim, an attacker without a sidecar, and an origin that both go to.
+struct Scene {
+    lab: Lab,
+    _origin: Origin,
+    _config: Config,
+}
+
+impl Scene {
+    fn start() -> Result<Self, Box<dyn std::error::Error>> {
+        let config = Config::new();
+        config.client("victim", 2, true);
+        config.client("attacker", 99, false);
+        config.client("origin", 13, true);
+        let ports = [("http", 80, 8080), ("http2-deaf", 81, 8081)];
+        let service = crate::config::service("origin", "10.96.2.13", &ports)
+            + &crate::config::endpoints("origin", &ports, [("origin", 13)].into_iter());
+        config.write("origin-service.yaml", &service);
+        let lab = config.start()?;
+        let origin = Origin::start(lab.pod("origin")?, 8080)?;
+        let scene = Self { lab, _origin: origin, _config: config };
+        until("the origin", Duration::from_secs(10), || match scene.victim().get(SERVICE, "/") {
+            Ok(response) if response.status == 200 => Ok(()),
+            other => Err(format!("{other:?}")),
+        })?;
+        Ok(scene)
+    }
+
+    fn victim(&self) -> &Pod {
+        self.lab.pod("victim").expect("a pod of the scene")
+    }
+
+    fn attack(&self, address: impl Into<std::net::SocketAddr>) -> std::io::Result<TcpStream> {
+        let stream = self.lab.pod("attacker").expect("a pod of the scene").connect(address)?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    /// What the victim sees while nothing happens.
+    fn normal(&self) -> Seen {
+        victim::beside(self.victim(), SERVICE, || std::thread::sleep(Duration::from_secs(1))).0
+    }
+
+    /// What the victim sees meanwhile must be as in normal times.
+    fn unharmed<T>(
+        &self,
+        what: &str,
+        normal: &Seen,
+        during: impl FnOnce() -> T,
+    ) -> Result<T, Box<dyn std::error::Error>> {
+        let (seen, result) = victim::beside(self.victim(), SERVICE, during);
+        println!("{what}: the victim's p99 {:?} of {}, normally {:?}", seen.p99(), seen.count(), normal.p99());
+        if seen.is_unharmed(normal) {
+            return Ok(result);
+        }
+        Err(format!("{what}: p99 {:?}, normally {:?}, errors {:?}", seen.p99(), normal.p99(), seen.errors).into())
+    }
+
+    /// Resident memory of the server's sidecar in bytes.
+    fn resident(&self) -> Result<u64, Box<dyn std::error::Error>> {
+        Ok(self.lab.pod("origin")?.sidecar().ok_or("no sidecar")?.memory()?.rss)
+    }
+
+    fn counted(&self, reason: &str) -> Result<u64, String> {
+        let pod = self.lab.pod("origin").map_err(|error| error.to_string())?;
+        let text = pod.admin("/stats/prometheus").map_err(|error| error.to_string())?.text();
+        let series = format!("meltemi_invalid_requests_total{{reason=\"{reason}\"}} ");
+        Ok(text.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok()).unwrap_or(0))
+    }
+}
+
+/// An attack on one connection.
+struct Attack {
+    name: &'static str,
+    reason: &'static str,
+    target: ([u8; 4], u16),
+    before: Vec<u8>,
+    times: u32,
+    again: fn(u32) -> Vec<u8>,
+}
+
+fn attacks() -> Vec<Attack> {
+    let attack = |name, reason, times, again: fn(u32) -> Vec<u8>| {
+        let before = opening(&[]);
+        Attack { name, reason, target: POD, before, times, again }
+    };
+    let with = |before: Vec<u8>, attack: Attack| Attack { before: [opening(&[]), before].concat(), ..attack };
+    let reset = |n: u32| [get(2 * n + 1, "/"), frame(RST_STREAM, 0, 2 * n + 1, &8_u32.to_be_bytes())].concat();
+    let unfinished = || frame(HEADERS, END_STREAM, 1, &block(0x82, "/"));
+    let faulty = |n: u32| [post(2 * n + 1, "/"), frame(WINDOW_UPDATE, 0, 2 * n + 1, &[0; 4])].concat();
+    vec![
+        attack("rapid reset", "http2_reset_flood", 50_000, reset),
+        attack("streams that we must reset", "http2_faulty_streams_flood", 20_000, faulty),
+        with(
+            unfinished(),
+            attack("CONTINUATION", "http2_continuation_flood", 20_000, |_| frame(CONTINUATION, 0, 1, &[0x40; 1024])),
+        ),
+        with(
+            unfinished(),
+            attack("empty CONTINUATION", "http2_continuation_flood", 200_000, |_| frame(CONTINUATION, 0, 1, &[])),
+        ),
+        attack("PING", "http2_ping_flood", 200_000, |n| frame(PING, 0, 0, &u64::from(n).to_be_bytes())),
+        attack("SETTINGS", "http2_settings_flood", 200_000, |_| frame(SETTINGS, 0, 0, &[])),
+        attack("large SETTINGS", "http2_settings_flood", 1000, |_| frame(SETTINGS, 0, 0, &[0; 6000])),
+        attack("PRIORITY", "http2_priority_flood", 200_000, |n| frame(PRIORITY, 0, 2 * n + 3, &[0, 0, 0, 0, 16])),
+        attack("WINDOW_UPDATE", "http2_window_update_flood", 200_000, |_| {
+            frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes())
+        }),
+        attack("unknown frames", "http2_unknown_frame_flood", 200_000, |_| frame(0x77, 0, 0, b"what")),
+        with(post(1, "/"), attack("empty DATA", "http2_empty_data_flood", 200_000, |_| frame(DATA, 0, 1, &[]))),
+        Attack {
+            target: DEAF,
+            ..with(
+                post(1, "/"),
+                attack("tiny DATA that nobody reads", "http2_small_data_flood", 1_000_000, |_| frame(DATA, 0, 1, b"x")),
+            )
+        },
+    ]
+}
+
+fn floods() -> Outcome {
+    let scene = Scene::start()?;
+    let _deaf = scene.lab.pod("origin")?.listen(([0, 0, 0, 0], 8081))?;
+    let normal = scene.normal();
+    let before = scene.resident()?;
+    scene.unharmed("floods", &normal, || -> Result<(), Box<dyn std::error::Error>> {
+        for attack in attacks() {
+            let Attack { name, reason, .. } = attack;
+            let counted = scene.counted(reason)?;
+            let started = Instant::now();
+            let heard = flood(scene.attack(attack.target)?, &attack.before, attack.times, attack.again);
+            println!("{name}: {heard:?} after {:?}, {} MiB", started.elapsed(), scene.resident()? / MIB);
+            if !heard.ended || heard.goaway.is_some_and(|code| code != CALM) {
+                return Err(format!("{name}: not ended as a flood: {heard:?}").into());
+            }
+            until(reason, Duration::from_secs(5), || match scene.counted(reason)? - counted {
+                1 => Ok(()),
+                times => Err(format!("{name}: counted {times} times")),
+            })?;
+        }
+        Ok(())
+    })??;
+    let grown = scene.resident()?.saturating_sub(before);
+    println!("{} MiB at first, {grown} bytes more after all floods", before / MIB);
+    // The heaviest holds 32 thousand frames of one byte: what h2 allows for a connection window of 16 MiB.
+    ensure!(grown < 24 * MIB, "the floods left {} MiB", grown / MIB);
+    scene.lab.check()?;
+    Ok(())
+}
+
+fn tiny_and_honest() -> Outcome {
+    let scene = Scene::start()?;
+    for round in 0..3 {
+        let mut stream = scene.attack(POD)?;
+        let mut sent = [opening(&[]), post(1, "/")].concat();
+        for _ in 0..20_000 {
+            sent.extend(frame(DATA, 0, 1, b"honest"));
+        }
+        sent.extend(frame(DATA, END_STREAM, 1, b""));
+        let mut writing = stream.try_clone()?;
+        let heard: Heard = std::thread::scope(|scope| {
+            scope.spawn(move || writing.write_all(&sent));
+            hear(&mut stream, |heard| heard.data > 0)
+        });
+        ensure!(heard.ok == 1 && heard.data == "120000 bytes".len(), "round {round}: {heard:?}");
+    }
+    Ok(())
+}
+
+/// Asks for so many streams of a mebibyte on one connection and reads none of it.
+fn ask_and_not_read(scene: &Scene, streams: u32, window: u32) -> std::io::Result<TcpStream> {
+    let mut stream = scene.attack(POD)?;
+    // As little as possible waits in the kernel instead of the proxy.
+    let mut sent = opening(&[(INITIAL_WINDOW_SIZE, window)]);
+    sent.extend(frame(WINDOW_UPDATE, 0, 0, &(1_u32 << 30).to_be_bytes()));
+    for n in 0..streams {
+        sent.extend(get(2 * n + 1, "/bytes/1048576"));
+    }
+    stream.write_all(&sent)?;
+    Ok(stream)
+}
+
+fn deaf_readers() -> Outcome {
+    let scene = Scene::start()?;
+    let normal = scene.normal();
+    let before = scene.resident()?;
+    let held = scene.unharmed("readers that take nothing", &normal, || -> std::io::Result<Vec<TcpStream>> {
+        // Windows without end and a socket that is not read; and no window at all.
+        let held = [(100, 1 << 30), (100, 0)].map(|(streams, window)| ask_and_not_read(&scene, streams, window));
+        std::thread::sleep(Duration::from_secs(2));
+        held.into_iter().collect()
+    })??;
+    let grown = scene.resident()?.saturating_sub(before);
+    println!("two connections of 100 streams that take nothing: {} KiB", grown / 1024);
+    // For a stream: 128 KiB of what it was sent, and a window of what the application has sent on.
+    ensure!(grown < 64 * MIB, "two connections that read nothing cost {} MiB", grown / MIB);
+    if heavy() {
+        until("the end of a connection that takes nothing", Duration::from_secs(60), || {
+            match scene.counted("http2_write_stalled")? {
+                1 => Ok(()),
+                times => Err(format!("counted {times} times")),
+            }
+        })?;
+        until("the end of streams without a window", Duration::from_secs(400), || {
+            match scene.counted("http2_stream_stalled")? {
+                100 => Ok(()),
+                times => Err(format!("counted {times} times")),
+            }
+        })?;
+    }
+    drop(held);
+    scene.lab.check()?;
+    Ok(())
+}
+
+/// Room for so many connections in this process.
+fn room(connections: u64) -> Result<u64, nix::Error> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    Ok(connections.min(hard.saturating_sub(1000)))
+}
+
+fn silent() -> Outcome {
+    let scene = Scene::start()?;
+    let count = room(10_000)?;
+    let normal = scene.normal();
+    let before = scene.resident()?;
+    let held = scene.unharmed("silent connections", &normal, || -> std::io::Result<Vec<TcpStream>> {
+        (0..count).map(|_| scene.attack(POD)).collect()
+    })??;
+    let grown = scene.resident()?.saturating_sub(before);
+    println!("{count} silent connections: {} KiB each", grown / 1024 / count);
+    ensure!(grown < count * 20 * 1024, "{count} silent connections cost {} KiB each", grown / 1024 / count);
+    scene.unharmed("silent connections that are open", &normal, || std::thread::sleep(Duration::from_secs(1)))?;
+    drop(held);
+    scene.lab.check()?;
+    Ok(())
+}
+
+fn slow_heads() -> Outcome {
+    let scene = Scene::start()?;
+    let normal = scene.normal();
+    let counted = scene.counted("timeout")?;
+    let open = || {
+        let mut stream = scene.attack(POD)?;
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: origin\r\n")?;
+        Ok::<_, std::io::Error>(stream)
+    };
+    let mut held: Vec<TcpStream> = (0..200).map(|_| open()).collect::<Result<_, _>>()?;
+    let started = Instant::now();
+    scene.unharmed("slow heads", &normal, || {
+        // A byte of a header now and then; those that are closed already do not take it.
+        while started.elapsed() < Duration::from_secs(12) {
+            for stream in &mut held {
+                let _ = stream.write_all(b"x");
+            }
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    })?;
+    let answers: Vec<Vec<u8>> = held.iter_mut().map(rest).collect();
+    let timed_out = answers.iter().filter(|answer| answer.starts_with(b"HTTP/1.1 408")).count();
+    // What a client writes after the end may destroy the answer on its way; the count may not suffer.
+    println!("{timed_out} of 200 got 408");
+    let times = scene.counted("timeout")? - counted;
+    ensure!(times == 200, "{times} of 200 slow heads were counted");
+    Ok(())
+}
+
+/// What has come on a connection by now.
+fn rest(stream: &mut TcpStream) -> Vec<u8> {
+    use std::io::Read;
+    let mut all = Vec::new();
+    stream.set_read_timeout(Some(Duration::from_millis(100))).expect("a timeout");
+    // A reset after the answer leaves what was read before.
+    let _ = stream.read_to_end(&mut all);
+    let _ = stream.shutdown(Shutdown::Both);
+    all
+}
+
+fn slow_http1() -> Outcome {
+    let scene = Scene::start()?;
+    let normal = scene.normal();
+    let before = scene.resident()?;
+    let slow_body = || {
+        let mut stream = scene.attack(POD)?;
+        stream.write_all(b"POST / HTTP/1.1\r\nHost: origin\r\nContent-Length: 1000\r\n\r\nbegun")?;
+        Ok::<_, std::io::Error>(stream)
+    };
+    let slow_reader = || {
+        let mut stream = scene.attack(POD)?;
+        stream.write_all(b"GET /bytes/16777216 HTTP/1.1\r\nHost: origin\r\n\r\n")?;
+        Ok::<_, std::io::Error>(stream)
+    };
+    let (bodies, readers) = scene.unharmed("slow bodies and readers", &normal, || -> std::io::Result<_> {
+        let bodies: Vec<TcpStream> = (0..200).map(|_| slow_body()).collect::<Result<_, _>>()?;
+        let readers: Vec<TcpStream> = (0..50).map(|_| slow_reader()).collect::<Result<_, _>>()?;
+        std::thread::sleep(Duration::from_secs(1));
+        Ok((bodies, readers))
+    })??;
+    let grown = scene.resident()?.saturating_sub(before);
+    println!("200 slow bodies and 50 slow readers: {} KiB", grown / 1024);
+    // Buffers of one connection either way and its upstream's, not the 16 MiB that each reader asked for.
+    ensure!(grown < 250 * 256 * 1024, "200 slow bodies and 50 slow readers cost {} MiB", grown / MIB);
+    if heavy() {
+        for (what, held) in [("slow bodies", bodies), ("slow readers", readers)] {
+            until(what, Duration::from_secs(400), || match held.iter().filter(|stream| is_open(stream)).count() {
+                0 => Ok(()),
+                open => Err(format!("{open} are open")),
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the peer has not ended a connection of which nothing is read.
+fn is_open(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).expect("a live socket");
+    // A reader that reads nothing would not see the end behind what waits for it: the system knows it.
+    let state = nix::sys::socket::getsockopt(stream, nix::sys::socket::sockopt::SocketError);
+    let mut one = [0];
+    let ended = stream.peek(&mut one).map_or_else(|e| e.kind() != std::io::ErrorKind::WouldBlock, |n| n == 0);
+    state == Ok(0) && !ended
+}

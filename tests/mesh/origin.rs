@@ -1,0 +1,76 @@
+//! An application for tests that speaks HTTP/1.1 and HTTP/2 without TLS: `GET /bytes/1000000` gets so many bytes, any
+//! other request is read whole and answered with how many bytes its body had.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use lab::Pod;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+/// Serves for as long as it lives.
+pub struct Origin(#[expect(dead_code, reason = "its drop ends the server")] oneshot::Sender<()>);
+
+impl Origin {
+    /// Listens in the pod.
+    pub fn start(pod: &Pod, port: u16) -> std::io::Result<Self> {
+        let listener = pod.listen(([0, 0, 0, 0], port))?;
+        listener.set_nonblocking(true)?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async move {
+                let listener = tokio::net::TcpListener::from_std(listener).expect("the listener");
+                let accepting = async {
+                    loop {
+                        let (stream, _) = listener.accept().await.expect("a connection");
+                        tokio::spawn(serve(stream));
+                    }
+                };
+                tokio::select! {
+                    () = accepting => {}
+                    _ = stopped => {}
+                }
+            });
+            // Connections that are open are not waited for.
+            runtime.shutdown_timeout(Duration::from_millis(100));
+        });
+        Ok(Self(stop))
+    }
+}
+
+async fn serve(stream: TcpStream) {
+    stream.set_nodelay(true).expect("a live socket");
+    let mut first = [0; 3];
+    while stream.peek(&mut first).await.is_ok_and(|n| n > 0 && n < 3) {}
+    // A client that leaves early is what some tests are about.
+    if &first == b"PRI" {
+        let serving = http2::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(1 << 20)
+            .initial_connection_window_size(16 << 20)
+            .serve_connection(TokioIo::new(stream), service_fn(answer));
+        let _ = serving.await;
+    } else {
+        let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+    }
+}
+
+async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    if let Some(count) = request.uri().path().strip_prefix("/bytes/").and_then(|count| count.parse().ok()) {
+        return Ok(Response::new(Full::new(Bytes::from(vec![b'x'; count]))));
+    }
+    let head = request.method() == Method::HEAD;
+    let mut body = request.into_body();
+    let mut bytes = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        bytes += frame.data_ref().map_or(0, Bytes::len);
+    }
+    Ok(Response::new(Full::new(Bytes::from(if head { String::new() } else { format!("{bytes} bytes") }))))
+}

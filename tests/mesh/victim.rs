@@ -1,0 +1,101 @@
+//! A client that behaves, beside one that does not: a modest steady load, and how long its answers took.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use lab::Pod;
+
+/// Between two requests: 100 a second.
+const PACE: Duration = Duration::from_millis(10);
+/// An answer that takes longer is none.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// On a shared machine so much is noise.
+const NOISE: Duration = Duration::from_millis(50);
+
+/// What a steady client saw.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Of each answer with status 200, sorted.
+    took: Vec<Duration>,
+    /// Everything else.
+    pub errors: Vec<String>,
+}
+
+impl Seen {
+    /// Of a hundred answers the slowest but one.
+    pub fn p99(&self) -> Duration {
+        self.took.get(self.took.len() * 99 / 100).or(self.took.last()).copied().unwrap_or(PATIENCE)
+    }
+
+    /// Answers.
+    pub fn count(&self) -> usize {
+        self.took.len()
+    }
+
+    /// Whether it was served as well as in `normal` times: no error, and p99 within three times, or within noise.
+    pub fn is_unharmed(&self, normal: &Seen) -> bool {
+        self.errors.is_empty() && self.count() > 0 && self.p99() <= (normal.p99() * 3).max(NOISE)
+    }
+}
+
+/// Sends from `pod` while `during` runs.
+pub fn beside<T>(pod: &Pod, target: impl Into<SocketAddr>, during: impl FnOnce() -> T) -> (Seen, T) {
+    let (target, stop) = (target.into(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let victim = scope.spawn(|| send(pod, target, &stop));
+        let result = during();
+        stop.store(true, Ordering::Relaxed);
+        (victim.join().expect("the victim"), result)
+    })
+}
+
+fn send(pod: &Pod, target: SocketAddr, stop: &AtomicBool) -> Seen {
+    let mut seen = Seen::default();
+    let mut kept = None;
+    while !stop.load(Ordering::Relaxed) {
+        let started = Instant::now();
+        match kept.take().map_or_else(|| open(pod, target), Ok).and_then(one) {
+            Ok(stream) => {
+                seen.took.push(started.elapsed());
+                kept = Some(stream);
+            }
+            Err(error) => seen.errors.push(error.to_string()),
+        }
+        std::thread::sleep(PACE.saturating_sub(started.elapsed()));
+    }
+    seen.took.sort_unstable();
+    seen
+}
+
+fn open(pod: &Pod, target: SocketAddr) -> io::Result<TcpStream> {
+    let stream = pod.connect(target)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// One request and its answer, of which the body is as long as `content-length` says.
+fn one(mut stream: TcpStream) -> io::Result<TcpStream> {
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: origin\r\n\r\n")?;
+    let mut answer = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let n = stream.read(&mut buffer)?;
+        answer.extend_from_slice(&buffer[..n]);
+        let text = String::from_utf8_lossy(&answer).to_ascii_lowercase();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+            if !head.starts_with("http/1.1 200") {
+                return Err(io::Error::other(head.lines().next().unwrap_or_default().to_owned()));
+            }
+            if length.and_then(|length| length.parse().ok()) == Some(body.len()) {
+                return Ok(stream);
+            }
+        }
+        if n == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
