@@ -14,6 +14,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use zeroize::Zeroizing;
 
+use crate::known::KnownPeers;
 use crate::peer::{self, PeerError};
 use crate::spiffe::SpiffeId;
 use crate::tls::provider;
@@ -59,6 +60,7 @@ pub struct Credentials {
     certified: Arc<CertifiedKey>,
     anchors: Arc<RootCertStore>,
     client_verifier: Arc<dyn ClientCertVerifier>,
+    known_peers: KnownPeers,
 }
 
 impl Credentials {
@@ -89,6 +91,7 @@ impl Credentials {
             certified: Arc::new(certified),
             anchors,
             client_verifier,
+            known_peers: KnownPeers::default(),
         })
     }
 
@@ -174,6 +177,11 @@ impl Credentials {
 
     pub(crate) fn anchors(&self) -> &RootCertStore {
         &self.anchors
+    }
+
+    /// Peers whose chains were found good under these roots.
+    pub(crate) fn known_peers(&self) -> &KnownPeers {
+        &self.known_peers
     }
 
     pub(crate) fn client_verifier(&self) -> &dyn ClientCertVerifier {

@@ -17,6 +17,7 @@ mod credentials;
 mod csr;
 mod identity;
 mod keystore;
+mod known;
 mod metrics;
 mod peer;
 mod renewal;

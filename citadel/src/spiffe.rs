@@ -94,6 +94,11 @@ impl SpiffeId {
         &self.uri
     }
 
+    /// The whole URI, to keep.
+    pub fn shared(&self) -> Arc<str> {
+        self.uri.clone()
+    }
+
     /// The trust domain's name.
     pub fn trust_domain(&self) -> &str {
         &self.uri[SCHEME.len()..self.trust_domain_end]

@@ -37,11 +37,14 @@ async fn workloads_meet_on_tls_13_with_the_hybrid_group_and_know_each_other() {
         assert_eq!(near.protocol_version(), Some(ProtocolVersion::TLSv1_3));
         let group = near.negotiated_key_exchange_group().unwrap();
         assert_eq!(group.name(), NamedGroup::X25519MLKEM768);
+        let suite = near.negotiated_cipher_suite().unwrap().suite();
+        assert_eq!(suite, rustls::CipherSuite::TLS13_AES_128_GCM_SHA256);
         assert_eq!(far.handshake_kind(), Some(HandshakeKind::Full), "no resumption");
         assert_eq!(near.alpn_protocol(), Some(&b"h2"[..]));
         assert_eq!(far.server_name(), Some(SNI));
         assert_eq!(tls::peer_id(near), Some(workload("catalog")));
         assert_eq!(tls::peer_id(far), Some(workload("frontend")));
+        assert_eq!(tls::known_peer_id(&catalog, far), Some(workload("frontend")));
         let hash = tls::peer_certificate_hash(far).unwrap();
         assert_eq!(hash, sha256_hex(&frontend.current().unwrap().chain()[0]));
     }

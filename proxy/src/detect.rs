@@ -106,7 +106,7 @@ pub fn names_another_protocol(bytes: &[u8]) -> bool {
     let mut words = line.split(|b| *b == b' ');
     match (words.next(), words.next(), words.next(), words.next()) {
         (Some(_), Some(_), Some(protocol), None) => {
-            !protocol.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"HTTP/"))
+            !protocol.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"HTTP"))
         }
         _ => false,
     }
@@ -218,9 +218,15 @@ mod tests {
         for foreign in ["INVALID CONNECTION PREFACE\r\n", "PROXY TCP4 1.2.3.4\n", "OPTIONS rtsp://a RTSP/1.0\r\nrest"] {
             assert!(names_another_protocol(foreign.as_bytes()), "{foreign:?}");
         }
-        for wrong in
-            ["GET / HTTP/1.2\r\n", "GET / http/1.1\r\n", "GET /\r\n", "GET / a HTTP/1.1\r\n", "GET / XTTP/1.1", "\r\n"]
-        {
+        for wrong in [
+            "GET / HTTP/1.2\r\n",
+            "GET / http/1.1\r\n",
+            "GET / HTTP1.1\r\n",
+            "GET /\r\n",
+            "GET / a HTTP/1.1\r\n",
+            "GET / XTTP/1.1",
+            "\r\n",
+        ] {
             assert!(!names_another_protocol(wrong.as_bytes()), "{wrong:?}");
         }
     }

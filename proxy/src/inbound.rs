@@ -15,7 +15,7 @@ use crate::http::server;
 use crate::inspect::{Inspected, inspect};
 use crate::io::Io;
 use crate::model::{DownstreamTls, Facts, FilterChain, NetworkFilter, Wire};
-use crate::outbound::speaks_http2;
+use crate::outbound::{own, speaks_http2};
 use crate::refuse::{self, Refusal};
 use crate::tcp;
 use crate::worker::{Connection, Direction, Worker};
@@ -34,16 +34,18 @@ struct Secured {
 /// Serves one captured connection to its end.
 pub async fn serve(worker: Rc<Worker>, stream: TcpStream, remote: SocketAddr) {
     let _open = worker.handover.connection();
-    let Ok(destination) = original_dst(&stream) else { return };
+    let port = worker.handover.options.inbound_port;
+    let destination = match original_dst(&stream, remote, port) {
+        Ok(Some(destination)) => destination,
+        Ok(None) => return refuse::note(&worker.handover, remote, own(port), &Refusal::Loop),
+        Err(_) => return,
+    };
     if let Err(refusal) = admit(&worker, Io::plain(stream), remote, destination).await {
         refuse::note(&worker.handover, remote, destination, &refusal);
     }
 }
 
 async fn admit(worker: &Rc<Worker>, mut io: Io, remote: SocketAddr, destination: SocketAddr) -> Result<(), Refusal> {
-    if io.socket().local_addr().is_ok_and(|local| local == destination) {
-        return Err(Refusal::Loop);
-    }
     let listener = worker.handover.tables.load().inbound.clone().ok_or(Refusal::Undiscovered)?;
     let Inspected { chain, hello, opened, protocol } = inspect(worker, &listener, &mut io, destination).await?;
     let mut protocol = protocol;

@@ -30,16 +30,23 @@ type Found = (Arc<Listener>, Option<InUse>);
 /// Serves one captured connection to its end.
 pub async fn serve(worker: Rc<Worker>, stream: TcpStream, remote: SocketAddr) {
     let _open = worker.handover.connection();
-    let Ok(destination) = original_dst(&stream) else { return };
+    let port = worker.handover.options.outbound_port;
+    let destination = match original_dst(&stream, remote, port) {
+        Ok(Some(destination)) => destination,
+        Ok(None) => return refuse::note(&worker.handover, remote, own(port), &Refusal::Loop),
+        Err(_) => return,
+    };
     if let Err(refusal) = route(&worker, Io::plain(stream), remote, destination).await {
         refuse::note(&worker.handover, remote, destination, &refusal);
     }
 }
 
+/// For messages: our own port, wherever it was reached.
+pub fn own(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::from([0, 0, 0, 0]), port)
+}
+
 async fn route(worker: &Rc<Worker>, mut io: Io, remote: SocketAddr, destination: SocketAddr) -> Result<(), Refusal> {
-    if io.socket().local_addr().is_ok_and(|local| local == destination) {
-        return Err(Refusal::Loop);
-    }
     let (listener, _in_use) = discover(worker, destination).await?;
     let Inspected { chain, opened, protocol, .. } = inspect(worker, &listener, &mut io, destination).await?;
     match &chain.filter {

@@ -193,7 +193,7 @@ fn admit(worker: &Worker, stream: TcpStream, remote: SocketAddr) -> Option<TcpSt
     if descriptors.admit_downstream(&stream) {
         return Some(stream);
     }
-    let destination = original_dst(&stream).unwrap_or(remote);
+    let destination = original_dst(&stream, remote, 0).ok().flatten().unwrap_or(remote);
     refuse::note(&worker.handover, remote, destination, &Refusal::OutOfDescriptors(descriptors.limit()));
     None
 }

@@ -23,6 +23,7 @@ pub struct Case {
 }
 
 /// What is sent.
+#[derive(Clone)]
 pub enum Wire {
     /// These bytes, and after them an honest request on the same connection.
     Http1(Vec<u8>),
@@ -37,6 +38,27 @@ pub enum Wire {
         /// Trailers, which need a body.
         trailers: Vec<Field>,
     },
+}
+
+/// A header that tells requests of one case from those of another.
+pub const MARK: &str = "x-case";
+
+impl Wire {
+    /// The same with a mark behind its first line.
+    pub fn marked(&self, mark: &str) -> Self {
+        let behind_the_first_line = |bytes: &[u8]| {
+            let end = bytes.windows(2).position(|two| two == b"\r\n").map_or(0, |at| at + 2);
+            [&bytes[..end], format!("{MARK}: {mark}\r\n").as_bytes(), &bytes[end..]].concat()
+        };
+        match self.clone() {
+            Self::Http1(bytes) => Self::Http1(behind_the_first_line(&bytes)),
+            Self::Http1Cut(bytes) => Self::Http1Cut(behind_the_first_line(&bytes)),
+            Self::Http2 { mut fields, body, trailers } => {
+                fields.push((MARK.into(), mark.into()));
+                Self::Http2 { fields, body, trailers }
+            }
+        }
+    }
 }
 
 /// A header field of HTTP/2.

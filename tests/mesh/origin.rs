@@ -1,7 +1,8 @@
-//! An application for tests that speaks HTTP/1.1 and HTTP/2 without TLS: `GET /bytes/1000000` gets so many bytes, any
+//! An application for tests that speaks HTTP/1.1 and HTTP/2 without TLS: `GET /bytes/1000000` gets so many bytes (16 MiB at most), any
 //! other request is read whole and answered with how many bytes its body had.
 
 use std::convert::Infallible;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +15,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use lab::Pod;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+
+/// What all answers are cut from, so that they cost nothing to make.
+static LARGEST: OnceLock<Bytes> = OnceLock::new();
 
 /// Serves for as long as it lives.
 pub struct Origin(#[expect(dead_code, reason = "its drop ends the server")] oneshot::Sender<()>);
@@ -63,8 +67,8 @@ async fn serve(stream: TcpStream) {
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    if let Some(count) = request.uri().path().strip_prefix("/bytes/").and_then(|count| count.parse().ok()) {
-        return Ok(Response::new(Full::new(Bytes::from(vec![b'x'; count]))));
+    if let Some(count) = request.uri().path().strip_prefix("/bytes/").and_then(|count| count.parse::<usize>().ok()) {
+        return Ok(Response::new(Full::new(LARGEST.get_or_init(|| vec![b'x'; 16 << 20].into()).slice(..count))));
     }
     let head = request.method() == Method::HEAD;
     let mut body = request.into_body();

@@ -58,6 +58,8 @@ pub struct Heard {
     pub ok: u32,
     /// Streams that were reset.
     pub resets: u32,
+    /// The error of the last reset.
+    pub error: Option<u32>,
     /// Bytes of DATA.
     pub data: usize,
     /// The error of its GOAWAY.
@@ -102,7 +104,10 @@ impl Heard {
                 DATA => self.data += length,
                 // 0x88 is `:status: 200`.
                 HEADERS => self.ok += u32::from(payload.first() == Some(&0x88)),
-                RST_STREAM => self.resets += 1,
+                RST_STREAM => {
+                    self.resets += 1;
+                    self.error = payload.first_chunk().map(|code| u32::from_be_bytes(*code));
+                }
                 GOAWAY => self.goaway = payload[4..].first_chunk().map(|code| u32::from_be_bytes(*code)),
                 _ => {}
             }

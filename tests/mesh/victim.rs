@@ -11,8 +11,10 @@ use lab::Pod;
 const PACE: Duration = Duration::from_millis(10);
 /// An answer that takes longer is none.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// It is asked for so many answers at least.
+const FEWEST: usize = 100;
 /// On a shared machine so much is noise.
-const NOISE: Duration = Duration::from_millis(50);
+const NOISE: Duration = Duration::from_millis(100);
 
 /// What a steady client saw.
 #[derive(Debug, Default)]
@@ -54,7 +56,7 @@ pub fn beside<T>(pod: &Pod, target: impl Into<SocketAddr>, during: impl FnOnce()
 fn send(pod: &Pod, target: SocketAddr, stop: &AtomicBool) -> Seen {
     let mut seen = Seen::default();
     let mut kept = None;
-    while !stop.load(Ordering::Relaxed) {
+    while !stop.load(Ordering::Relaxed) || seen.took.len() + seen.errors.len() < FEWEST {
         let started = Instant::now();
         match kept.take().map_or_else(|| open(pod, target), Ok).and_then(one) {
             Ok(stream) => {

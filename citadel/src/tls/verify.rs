@@ -14,6 +14,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use super::{ClientAuth, PeerNames, provider};
 use crate::credentials::Credentials;
 use crate::identity::{Identity, IdentityError};
+use crate::known::Role;
 use crate::peer::{self, PeerError};
 use crate::spiffe::SpiffeId;
 
@@ -46,13 +47,6 @@ pub(super) struct MeshVerifier {
     client_auth: ClientAuth,
 }
 
-/// The role that the peer plays; its certificate must be meant for it.
-#[derive(Clone, Copy)]
-enum Role {
-    Client,
-    Server,
-}
-
 impl MeshVerifier {
     pub(super) fn new(identity: &Identity, names: PeerNames, client_auth: ClientAuth) -> Self {
         Self { identity: identity.clone(), names, client_auth }
@@ -66,20 +60,36 @@ impl MeshVerifier {
         now: UnixTime,
     ) -> Result<(), PeerRefused> {
         let own = self.identity.usable()?;
-        let presented = peer::certificate_id(leaf)?;
-        check_chain(role, &own, leaf, intermediates, now).map_err(|error| PeerRefused::Chain {
-            presented: presented.clone(),
-            own: own.id().clone(),
-            reason: match error {
-                Error::InvalidCertificate(reason) => reason,
-                other => CertificateError::Other(OtherError(Arc::new(other))),
-            },
-        })?;
+        let presented = match own.known_peers().verified(role, leaf, intermediates, now) {
+            Some(id) => id,
+            None => verify_chain(role, &own, leaf, intermediates, now)?,
+        };
         if self.names.accept(&presented) {
             return Ok(());
         }
         Err(PeerRefused::Name { presented, expected: self.names.to_string() })
     }
+}
+
+/// Whose chain it is, if it is good; remembered.
+fn verify_chain(
+    role: Role,
+    own: &Credentials,
+    leaf: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+    now: UnixTime,
+) -> Result<SpiffeId, PeerRefused> {
+    let presented = peer::certificate_id(leaf)?;
+    check_chain(role, own, leaf, intermediates, now).map_err(|error| PeerRefused::Chain {
+        presented: presented.clone(),
+        own: own.id().clone(),
+        reason: match error {
+            Error::InvalidCertificate(reason) => reason,
+            other => CertificateError::Other(OtherError(Arc::new(other))),
+        },
+    })?;
+    own.known_peers().remember(role, leaf, intermediates, &presented, now);
+    Ok(presented)
 }
 
 fn check_chain(

@@ -35,6 +35,8 @@ const EMPTY_DATA: Rate = Rate { burst: 100, per_second: 0, reason: "http2_empty_
 /// Extensions, and what a client has no cause to send.
 const OTHER: Rate = Rate { burst: 500, per_second: 100, reason: "http2_unknown_frame_flood" };
 
+const CONTINUATION_FLOOD: &str = "http2_continuation_flood";
+
 /// WINDOW_UPDATE frames that one DATA frame of ours may be answered with: Envoy's figure.
 const WINDOW_UPDATES_PER_DATA: u32 = 10;
 /// Frames about a stream that its opening gives room for: priority, windows, extensions.
@@ -138,7 +140,7 @@ impl Flood {
             kind::CONTINUATION if frame.has(END_HEADERS) => Ok(()),
             kind::CONTINUATION => {
                 self.continuations += 1;
-                if self.continuations > self.most_continuations { Err("http2_continuation_flood") } else { Ok(()) }
+                if self.continuations > self.most_continuations { Err(CONTINUATION_FLOOD) } else { Ok(()) }
             }
             kind::WINDOW_UPDATE => self.window_update.take(WINDOW_UPDATE, now),
             kind::PING => self.ping.take(PING, now),
@@ -169,6 +171,18 @@ impl Flood {
 fn most_continuations(max_head_bytes: usize) -> u32 {
     let full = (max_head_bytes / 16_384).max(1);
     u32::try_from(full + full / 4).unwrap_or(u32::MAX).max(5)
+}
+
+/// The reason to count when h2 found that one of its own limits was passed: only the debug data of its GOAWAY tells which.
+pub fn passed_limit(debug_data: &[u8]) -> Option<&'static str> {
+    let named: [(&[u8], _); 5] = [
+        (b"too_many_resets", RESET.reason),
+        (b"too_many_internal_resets", "http2_faulty_streams_flood"),
+        (b"too_many_data_frames", "http2_small_data_flood"),
+        (b"too_many_continuations", CONTINUATION_FLOOD),
+        (b"header_list_way_too_large", "head_too_large"),
+    ];
+    named.into_iter().find(|(debug, _)| debug_data.starts_with(debug)).map(|(_, reason)| reason)
 }
 
 #[cfg(test)]

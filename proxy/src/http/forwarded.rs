@@ -273,7 +273,9 @@ pub fn client_cert(headers: &mut HeaderMap, mode: ClientCertHeader, peer: Option
             }
         }
     }
-    value.reserve_exact(peer.by.len() + peer.hash.len() + peer.uri.len() + peer.subject.map_or(0, str::len) + 32);
+    // Exactly: a header value that has room left is copied once more.
+    let names = "By=;Hash=;URI=".len() + peer.subject.map_or(0, |subject| ";Subject=\"\"".len() + subject.len());
+    value.reserve_exact(names + peer.by.len() + peer.hash.len() + peer.uri.len());
     for part in ["By=", peer.by, ";Hash=", peer.hash] {
         value.push_str(part);
     }

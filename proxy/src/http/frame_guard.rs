@@ -10,12 +10,14 @@ use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::flood::Flood;
+use super::flood::{Flood, passed_limit};
 use super::frames::{Frames, HEADER, PREFACE, kind};
 use super::stalls::Stalls;
 
 /// RFC 9113 section 7.
 const ENHANCE_YOUR_CALM: u8 = 0xb;
+/// Frames that one connection may have taken before the others of its worker have their turn.
+const TURN: u32 = 128;
 /// Last stream and error code.
 const GOAWAY_PAYLOAD: usize = 8;
 
@@ -27,6 +29,8 @@ pub struct FrameGuard<S> {
     io: S,
     received: Frames,
     sent: Frames,
+    /// Frames since the connection last let others have their turn.
+    turn: u32,
     flood: Flood,
     stalls: Rc<Stalls>,
     verdict: Verdict,
@@ -35,7 +39,7 @@ pub struct FrameGuard<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> FrameGuard<S> {
     /// Guards a stream that begins with the client's preface.
     pub fn new(io: S, flood: Flood, stalls: Rc<Stalls>, verdict: Verdict) -> Self {
-        Self { io, received: Frames::after(PREFACE), sent: Frames::default(), flood, stalls, verdict }
+        Self { io, received: Frames::after(PREFACE), sent: Frames::default(), turn: 0, flood, stalls, verdict }
     }
 
     /// Ends it. One attempt to say so: a client that does not even read is not waited for.
@@ -61,9 +65,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> FrameGuard<S> {
         for piece in pieces {
             let piece = &piece[..left.min(piece.len())];
             left -= piece.len();
-            let flood = &mut self.flood;
-            let Ok(()) = self.sent.take(piece, |frame| {
+            let (flood, verdict) = (&mut self.flood, &self.verdict);
+            let Ok(()) = self.sent.take(piece, |frame, payload| {
                 flood.sent(frame);
+                if frame.kind == kind::GOAWAY && verdict.get().is_none() {
+                    verdict.set(passed_limit(payload.get(GOAWAY_PAYLOAD..).unwrap_or_default()));
+                }
                 Ok::<_, std::convert::Infallible>(())
             });
             if left == 0 {
@@ -85,10 +92,23 @@ fn goaway(last_stream: u32) -> [u8; HEADER + GOAWAY_PAYLOAD] {
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for FrameGuard<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.turn >= TURN {
+            this.turn = 0;
+            // Unlike a plain wake, this also lets the runtime look at the other sockets first.
+            return std::pin::pin!(tokio::task::yield_now()).poll(cx).map(Ok);
+        }
         let before = buf.filled().len();
         let polled = Pin::new(&mut this.io).poll_read(cx, buf);
-        let flood = &mut this.flood;
-        match this.received.take(&buf.filled()[before..], |frame| flood.received(frame, Instant::now)) {
+        if polled.is_pending() {
+            this.turn = 0;
+            return polled;
+        }
+        let (flood, turn) = (&mut this.flood, &mut this.turn);
+        let taken = this.received.take(&buf.filled()[before..], |frame, _| {
+            *turn += 1;
+            flood.received(frame, Instant::now)
+        });
+        match taken {
             Ok(()) => polled,
             Err(reason) => {
                 // A read that fails has read nothing.

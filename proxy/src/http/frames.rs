@@ -75,9 +75,10 @@ impl Frames {
         self.skip == 0 && self.have == 0
     }
 
-    /// Takes what came next, and tells of each frame whose header is whole; the first error ends it.
+    /// Takes what came next, and tells of each frame whose header is whole, with the bytes that came after it; the first
+    /// error ends it.
     #[inline]
-    pub fn take<E>(&mut self, mut bytes: &[u8], mut told: impl FnMut(Frame) -> Result<(), E>) -> Result<(), E> {
+    pub fn take<E>(&mut self, mut bytes: &[u8], mut told: impl FnMut(Frame, &[u8]) -> Result<(), E>) -> Result<(), E> {
         loop {
             let skipped = bytes.len().min(self.skip as usize);
             // At most `skip`, so it fits.
@@ -104,7 +105,7 @@ impl Frames {
                 }
             };
             self.skip = frame.length;
-            told(frame)?;
+            told(frame, bytes)?;
         }
     }
 }
@@ -138,7 +139,7 @@ mod tests {
             let mut seen = Vec::new();
             for part in whole.chunks(piece) {
                 frames
-                    .take(part, |frame| {
+                    .take(part, |frame, _| {
                         seen.push((frame.kind, frame.flags, frame.stream, frame.length as usize));
                         Ok::<_, Infallible>(())
                     })
@@ -155,7 +156,7 @@ mod tests {
         let mut seen = Vec::new();
         let mut take = |frames: &mut Frames, part: &[u8]| {
             frames
-                .take(part, |frame| {
+                .take(part, |frame, _| {
                     seen.push(frame.stream);
                     Ok::<_, Infallible>(())
                 })
@@ -173,7 +174,7 @@ mod tests {
     #[test]
     fn the_first_error_ends_it() {
         let mut count = 0;
-        let ended = Frames::after(PREFACE).take(&bytes(&[(kind::PING, 0, 0, 8); 5]), |_| {
+        let ended = Frames::after(PREFACE).take(&bytes(&[(kind::PING, 0, 0, 8); 5]), |_, _| {
             count += 1;
             if count == 2 { Err("enough") } else { Ok(()) }
         });

@@ -115,20 +115,10 @@ fn why(error: &hyper::Error, verdict: &Verdict) -> &'static str {
     }
 }
 
-/// What h2 found wrong with the peer. Which of its limits was passed it tells in the debug data of its GOAWAY only.
+/// What h2 found wrong with the peer.
 fn detected(error: &h2::Error) -> &'static str {
     match error.reason() {
-        Some(Reason::ENHANCE_YOUR_CALM) => {
-            let text = error.to_string();
-            let named = [
-                ("too_many_resets", "http2_reset_flood"),
-                ("too_many_internal_resets", "http2_faulty_streams_flood"),
-                ("too_many_data_frames", "http2_small_data_flood"),
-                ("too_many_continuations", "http2_continuation_flood"),
-                ("header_list_way_too_large", "head_too_large"),
-            ];
-            named.iter().find(|(debug, _)| text.contains(debug)).map_or("http2_flood", |(_, reason)| reason)
-        }
+        Some(Reason::ENHANCE_YOUR_CALM) => "http2_flood",
         Some(Reason::FLOW_CONTROL_ERROR) => "http2_flow_control_error",
         Some(Reason::FRAME_SIZE_ERROR) => "http2_frame_size_error",
         Some(Reason::COMPRESSION_ERROR) => "http2_compression_error",

@@ -5,6 +5,7 @@
 
 use std::net::Ipv6Addr;
 
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
@@ -57,9 +58,9 @@ pub fn request(parts: &Parts, rules: Rules) -> Result<(), Refusal> {
     }
     method(&parts.method)?;
     target(parts)?;
-    let fields = Fields::of(&parts.headers);
+    let fields = Fields::of(&parts.headers, rules.reject_underscores);
     authority_of(parts, fields.host)?;
-    if rules.reject_underscores && fields.underscore {
+    if fields.underscore {
         return Err(bad("unexpected_underscore"));
     }
     if parts.version < Version::HTTP_2 { http1(parts, &fields) } else { http2(&fields) }
@@ -94,12 +95,21 @@ fn target(parts: &Parts) -> Result<(), Refusal> {
     if path == "*" && parts.method == Method::OPTIONS {
         return Ok(());
     }
-    let text = uri.path_and_query().map_or("", |target| target.as_str()).as_bytes();
+    let text = uri.path_and_query().map_or("", |target| target.as_str());
     // RFC 3986 has nothing above ASCII, and http lets it pass.
-    let odd = |(at, byte): (usize, &u8)| {
-        !byte.is_ascii_graphic() || *byte == b'%' && at < path.len() && text[at + 1..].starts_with(b"00")
-    };
-    if !path.starts_with('/') || text.iter().enumerate().any(odd) { Err(bad("invalid_path")) } else { Ok(()) }
+    if !path.starts_with('/') || !all(text, |byte| byte.is_ascii_graphic()) || has_nul(path) {
+        return Err(bad("invalid_path"));
+    }
+    Ok(())
+}
+
+/// Without a way out in the middle the compiler looks at many bytes at once.
+fn all(text: &str, holds: impl Fn(u8) -> bool) -> bool {
+    text.bytes().fold(true, |so_far, byte| so_far & holds(byte))
+}
+
+fn has_nul(path: &str) -> bool {
+    path.as_bytes().contains(&b'%') && path.contains("%00")
 }
 
 /// A field that a request may have once.
@@ -130,18 +140,27 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn of(headers: &'a HeaderMap) -> Self {
+    /// Looks for names with a `_` only if it is asked to.
+    fn of(headers: &'a HeaderMap, underscores: bool) -> Self {
         let mut fields = Self::default();
         for (name, value) in headers {
-            let name = name.as_str();
-            match name {
-                "host" => fields.host.note(value),
-                "content-length" => fields.content_length.note(value),
-                "transfer-encoding" => fields.transfer_encoding.note(value),
-                "upgrade" => fields.upgrade.note(value),
-                "connection" | "keep-alive" | "proxy-connection" => fields.of_connection = true,
-                "te" => fields.of_connection |= !is(value, "trailers"),
-                _ => fields.underscore |= name.as_bytes().contains(&b'_'),
+            // Names that http knows are told apart by a number.
+            if *name == HOST {
+                fields.host.note(value);
+            } else if *name == CONTENT_LENGTH {
+                fields.content_length.note(value);
+            } else if *name == TRANSFER_ENCODING {
+                fields.transfer_encoding.note(value);
+            } else if *name == UPGRADE {
+                fields.upgrade.note(value);
+            } else if *name == CONNECTION {
+                fields.of_connection = true;
+            } else if *name == TE {
+                fields.of_connection |= !is(value, "trailers");
+            } else {
+                let name = name.as_str();
+                fields.of_connection |= name == "keep-alive" || name == "proxy-connection";
+                fields.underscore |= underscores && !all(name, |byte| byte != b'_');
             }
         }
         fields
@@ -189,7 +208,7 @@ fn is_ipv6(host: &str) -> bool {
 /// RFC 3986, 3.2.2, `reg-name` without escapes, and without the comma that two `Host` lines become.
 fn is_name(host: &str) -> bool {
     !host.is_empty()
-        && host.bytes().all(|byte| {
+        && all(host, |byte| {
             byte.is_ascii_alphanumeric()
                 || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&'..=b'+' | b';' | b'=')
         })

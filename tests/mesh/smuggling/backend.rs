@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use crate::corpus::Reached;
+use crate::corpus::{MARK, Reached};
 
 /// Header names that a mesh adds.
 const OF_THE_MESH: [&str; 5] = [
@@ -320,6 +320,11 @@ fn header_lines(head: &[u8]) -> Vec<String> {
 }
 
 impl Seen {
+    /// The mark of the case that it belongs to, if it has one.
+    pub fn mark(&self) -> Option<String> {
+        header_lines(&self.head).iter().find_map(|line| Some(line.strip_prefix(MARK)?.strip_prefix(": ")?.to_owned()))
+    }
+
     /// As the corpus tells of it.
     pub fn reached(&self) -> Reached {
         let mut headers = header_lines(&self.head);
