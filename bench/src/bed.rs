@@ -58,9 +58,10 @@ impl Bed {
         fs::write(config.path().join("mesh.yaml"), MESH.replace("INJECT", if sidecars { "true" } else { "false" }))?;
         let mut options = LabOptions::new(config.path(), &programs.meltemi);
         options.state_dir = PathBuf::from("/run").join(peer.name);
+        options.proxy_args = Vec::new();
         let lab = Lab::prepare(options)?;
         for pod in lab.pods() {
-            pod.enter(ports)?.with_context(|| format!("kernel settings of {}", pod.spec().name))?;
+            pod.enter(settings)?.with_context(|| format!("kernel settings of {}", pod.spec().name))?;
         }
         let program = (peer.program)(programs)?;
         let proxies = match peer.way {
@@ -214,8 +215,10 @@ fn first_answer(target: SocketAddr) -> Option<Instant> {
     None
 }
 
-/// Room for many short connections: a wide range of local ports, used again once a second has passed.
-fn ports() -> std::io::Result<()> {
+/// The same network on every machine: the congestion control that every kernel has, and room for many short connections, whose range
+/// of local ports is wide and used again once a second has passed.
+fn settings() -> std::io::Result<()> {
+    fs::write("/proc/sys/net/ipv4/tcp_congestion_control", "reno")?;
     fs::write("/proc/sys/net/ipv4/ip_local_port_range", "20000 65000")?;
     fs::write("/proc/sys/net/ipv4/tcp_tw_reuse", "1")
 }

@@ -54,7 +54,7 @@ pub struct ProxyArgs {
     #[arg(long, env = "MINIMUM_DRAIN_DURATION", default_value = "1s", value_parser = crate::duration::parse)]
     drain_at_least: Duration,
     /// Where the access log goes: `off`, `stdout` or a file.
-    #[arg(long, default_value = "stdout")]
+    #[arg(long, default_value = "off")]
     access_log: String,
     /// How often metrics are sent to the hub.
     #[arg(long, default_value = "10s", value_parser = crate::duration::parse)]

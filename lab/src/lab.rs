@@ -36,7 +36,7 @@ pub struct LabOptions {
     pub sidecars: HashMap<String, SidecarKind>,
     /// More arguments for `meltemi control-plane`.
     pub control_plane_args: Vec<String>,
-    /// More arguments for every `meltemi proxy`.
+    /// More arguments for every `meltemi proxy` (its access log goes to its log).
     pub proxy_args: Vec<String>,
     /// More arguments for every `meltemi agent`.
     pub agent_args: Vec<String>,
@@ -61,7 +61,7 @@ impl LabOptions {
             default_sidecar: SidecarKind::Meltemi,
             sidecars: HashMap::new(),
             control_plane_args: Vec::new(),
-            proxy_args: Vec::new(),
+            proxy_args: vec!["--access-log=stdout".to_owned()],
             agent_args: Vec::new(),
             env: Vec::new(),
             start_timeout: Duration::from_secs(30),

@@ -9,6 +9,7 @@ pub mod app;
 pub mod buffers;
 pub mod bulk;
 pub mod capture;
+pub mod coalesce;
 pub mod control;
 pub mod descriptors;
 pub mod detect;

@@ -97,7 +97,7 @@ impl Config {
     /// How it would be started.
     pub fn options(&self) -> LabOptions {
         let mut options = LabOptions::new(self.path(), meltemi());
-        options.proxy_args = ["--report-every", "1s"].map(str::to_owned).to_vec();
+        options.proxy_args.extend(["--report-every", "1s"].map(str::to_owned));
         options
     }
 }

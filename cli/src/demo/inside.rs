@@ -75,7 +75,7 @@ async fn demo(args: &DemoArgs, sandbox: &Sandbox) -> anyhow::Result<()> {
 
 fn options(config_dir: &Path) -> anyhow::Result<LabOptions> {
     let mut options = LabOptions::new(config_dir, std::env::current_exe().context("find this program")?);
-    options.proxy_args = vec!["--report-every".to_owned(), REPORT_EVERY.to_owned()];
+    options.proxy_args.extend(["--report-every".to_owned(), REPORT_EVERY.to_owned()]);
     options.grace = GRACE;
     options.progress = |what| eprintln!("{what}");
     Ok(options)

@@ -16,6 +16,7 @@ use super::frame_guard::{FrameGuard, Verdict};
 use super::incoming::Incoming;
 use super::server::{LAST_MOMENTS, refused_by_now};
 use super::stalls::{Limits, Over, Sending, Stalls, StreamExecutor};
+use crate::coalesce::Coalesced;
 use crate::handover::Phase;
 use crate::io::Io;
 use crate::worker::{Connection, Worker};
@@ -37,7 +38,8 @@ const MAX_UNSENT: usize = 128 * 1024;
 pub(super) async fn serve(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -> Result<(), &'static str> {
     let settings = &connection.settings;
     let (stalls, verdict) = (Stalls::new(), Verdict::default());
-    let guard = FrameGuard::new(io, Flood::new(settings.max_head_bytes), stalls.clone(), verdict.clone());
+    let guard =
+        FrameGuard::new(Coalesced::new(io), Flood::new(settings.max_head_bytes), stalls.clone(), verdict.clone());
     let service = service_fn(|request: Request<hyper::body::Incoming>| {
         let (worker, connection, stalls) = (worker.clone(), connection.clone(), stalls.clone());
         let (stream, head_only) = (stalls.open(), request.method() == Method::HEAD);

@@ -17,6 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::connect::{ConnectError, connect};
 use super::{Host, Upstream};
+use crate::coalesce::Coalesced;
 use crate::handover::Handover;
 use crate::http::body::RequestBody;
 use crate::http::incoming::Incoming;
@@ -266,7 +267,7 @@ async fn dial_http2(
             .initial_max_send_streams(INITIAL_STREAMS)
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(10))
-            .handshake(TokioIo::new(connected.io))
+            .handshake(TokioIo::new(Coalesced::new(connected.io)))
             .await
             .map_err(|error| {
                 Rc::new(ConnectError::Io { address: endpoint.address, source: std::io::Error::other(error) })
