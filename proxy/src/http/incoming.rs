@@ -10,6 +10,7 @@ use crate::http1;
 use crate::http1::body::BodyBroken;
 use crate::http1::spelling::Spelling;
 use crate::http1::wire::Wire;
+use crate::http2;
 
 /// Bytes that are still arriving.
 pub enum Incoming {
@@ -20,7 +21,7 @@ pub enum Incoming {
     /// A response over HTTP/1.
     Response(Box<http1::client::ResponseBody>),
     /// Either, over HTTP/2.
-    Http2(hyper::body::Incoming),
+    Http2(Box<http2::body::Body>),
 }
 
 /// Why a body did not arrive whole.
@@ -31,7 +32,7 @@ pub enum IncomingError {
     Http1(#[from] BodyBroken),
     /// Over HTTP/2.
     #[error(transparent)]
-    Http2(#[from] hyper::Error),
+    Http2(#[from] h2::Error),
 }
 
 impl Incoming {
@@ -61,7 +62,7 @@ impl Body for Incoming {
             Self::Empty => Poll::Ready(None),
             Self::Request(body) => body.poll_frame(cx).map_err(Into::into),
             Self::Response(body) => body.poll_frame(cx).map_err(Into::into),
-            Self::Http2(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Http2(body) => body.poll_frame(cx).map_err(Into::into),
         }
     }
 

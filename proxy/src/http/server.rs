@@ -3,21 +3,20 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::http2;
 use crate::handover::Phase;
 use crate::io::Io;
 use crate::worker::{Connection, Direction, Worker};
-use crate::{http1, inbound};
+use crate::{http1, http2, inbound};
 
 /// How often a connection of a chain that is gone looks whether it is still allowed.
 pub const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// What a connection that is no longer allowed gets to finish its request.
-pub(super) const LAST_MOMENTS: Duration = Duration::from_secs(2);
+pub const LAST_MOMENTS: Duration = Duration::from_secs(2);
 
 /// Serves until the connection ends.
 pub async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, io: Io) {
     let ended = if connection.http2 {
-        http2::serve(&worker, &connection, io).await
+        http2::server::serve(&worker, &connection, io).await
     } else {
         serve_http1(&worker, &connection, io).await
     };
@@ -38,7 +37,7 @@ async fn serve_http1(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -
 
 /// Returns a moment after a newer configuration has replaced the connection's filter chain by none that would take
 /// it: plaintext under STRICT. Otherwise its next answer asks the client to connect anew, and nothing is cut.
-pub(super) async fn refused_by_now(worker: &Worker, connection: &Connection) {
+pub async fn refused_by_now(worker: &Worker, connection: &Connection) {
     connection.chain.retired.wait().await;
     while connection.direction == Direction::Outbound
         || inbound::would_admit(worker, connection.original_dst, &connection.chain)

@@ -173,7 +173,7 @@ thread_local! {
 }
 
 /// The date is written once a second.
-fn with_date(write: impl FnOnce(&HeaderValue)) {
+pub fn with_date<T>(write: impl FnOnce(&HeaderValue) -> T) -> T {
     let now = SystemTime::now();
     let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     TODAY.with_borrow_mut(|(written, date)| {
@@ -183,6 +183,6 @@ fn with_date(write: impl FnOnce(&HeaderValue)) {
                 *date = text;
             }
         }
-        write(date);
-    });
+        write(date)
+    })
 }

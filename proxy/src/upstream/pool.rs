@@ -3,31 +3,27 @@
 //! A connection is handed out only while it is open and nothing has come on it. When the peer closed it all the same
 //! before a byte of the request left, the request goes out on another.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{LocalBoxFuture, Shared};
+use http::Response;
 use http::request::Parts;
-use http::{Request, Response};
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::connect::{ConnectError, connect};
 use super::{Host, Upstream};
-use crate::coalesce::Coalesced;
 use crate::handover::Handover;
 use crate::http::body::RequestBody;
 use crate::http::incoming::Incoming;
 use crate::http1::client::{self, Connection, SendError};
+use crate::http2;
+pub use crate::http2::client::Stream;
 use crate::model::UpstreamVersion;
-use crate::runtime::LocalExecutor;
 use crate::tls::{Alpn, ISTIO_HTTP1, ISTIO_HTTP2};
 
-/// Streams on a connection whose peer has not said yet how many it takes; what Envoy and our sidecars allow.
-const INITIAL_STREAMS: usize = 100;
 /// Idle HTTP/1.1 connections kept for one endpoint; more are closed.
 const MAX_IDLE: usize = 256;
 
@@ -64,20 +60,11 @@ impl Version {
 pub struct Pool {
     #[expect(clippy::vec_box, reason = "a connection moves with every request; only its address does so")]
     http1: RefCell<Vec<Box<Connection>>>,
-    http2: RefCell<Vec<Rc<Http2>>>,
+    http2: RefCell<Vec<Rc<http2::client::Connection>>>,
     dialling: RefCell<Option<Dial>>,
 }
 
-type Dial = Shared<LocalBoxFuture<'static, Result<Rc<Http2>, Rc<ConnectError>>>>;
-
-/// An HTTP/2 connection.
-pub struct Http2 {
-    sender: http2::SendRequest<RequestBody>,
-    principal: Option<Arc<str>>,
-    streams: Cell<usize>,
-    /// What the peer's SETTINGS allow.
-    allowed: Rc<Cell<usize>>,
-}
+type Dial = Shared<LocalBoxFuture<'static, Result<Rc<http2::client::Connection>, Rc<ConnectError>>>>;
 
 /// A response whose body is still to come, and what must happen when it has come.
 pub struct Answer {
@@ -88,9 +75,6 @@ pub struct Answer {
     /// Who the certificate proved the peer to be.
     pub principal: Option<Arc<str>>,
 }
-
-/// One stream of an HTTP/2 connection, counted for as long as it lives.
-pub struct Stream(Rc<Http2>);
 
 /// A try that came to nothing.
 pub struct Failure {
@@ -128,7 +112,7 @@ impl Pool {
     /// Closes connections that were idle for longer, and forgets those that are closed.
     pub fn prune(&self, timeout: Option<Duration>) {
         self.http1.borrow_mut().retain(|conn| is_fresh(conn, timeout) && conn.is_quiet());
-        self.http2.borrow_mut().retain(|conn| !conn.sender.is_closed());
+        self.http2.borrow_mut().retain(|conn| !conn.is_closed());
     }
 
     /// Keeps a connection for the next request.
@@ -150,10 +134,10 @@ impl Pool {
     }
 
     /// An HTTP/2 connection with room for one more stream.
-    fn shared(&self, limit: usize) -> Option<Rc<Http2>> {
+    fn shared(&self, limit: usize) -> Option<Rc<http2::client::Connection>> {
         let mut open = self.http2.borrow_mut();
-        open.retain(|conn| !conn.sender.is_closed());
-        open.iter().find(|conn| conn.streams.get() < limit.min(conn.allowed.get())).cloned()
+        open.retain(|conn| !conn.is_closed());
+        open.iter().find(|conn| conn.has_room(limit)).cloned()
     }
 }
 
@@ -214,14 +198,9 @@ async fn send_http2(
     upstream: &Upstream,
     host: &Rc<Host>,
     parts: &Parts,
-    body: RequestBody,
+    mut body: RequestBody,
 ) -> Result<Answer, Failure> {
     let limit = upstream.cluster.http.max_concurrent_streams as usize;
-    let mut request = Request::new(body);
-    *request.method_mut() = parts.method.clone();
-    *request.uri_mut() = parts.uri.clone();
-    *request.version_mut() = http::Version::HTTP_2;
-    *request.headers_mut() = parts.headers.clone();
     let mut fresh = false;
     loop {
         let connection = match host.pool.shared(limit) {
@@ -232,15 +211,11 @@ async fn send_http2(
             }
         };
         let stream = Some(Stream::open(connection.clone()));
-        match connection.sender.clone().try_send_request(request).await {
-            Ok(response) => {
-                let response = response.map(Incoming::Http2);
-                return Ok(Answer { response, stream, principal: connection.principal.clone() });
-            }
-            Err(mut error) => match error.take_message() {
-                Some(unsent) if !fresh => request = unsent,
-                unsent => return Err(Failure::of_http2(&error.into_error(), unsent.is_some())),
-            },
+        match http2::client::send(&connection, parts, body).await {
+            Ok(response) => return Ok(Answer { response, stream, principal: connection.principal.clone() }),
+            // The connection was closed before: take another.
+            Err((_, Some(unsent))) if !fresh => body = unsent,
+            Err((error, _)) => return Err(error.into()),
         }
     }
 }
@@ -250,7 +225,7 @@ async fn dial_http2(
     handover: &Arc<Handover>,
     upstream: &Upstream,
     host: &Rc<Host>,
-) -> Result<Rc<Http2>, Rc<ConnectError>> {
+) -> Result<Rc<http2::client::Connection>, Rc<ConnectError>> {
     let under_way = host.pool.dialling.borrow().clone();
     if let Some(dial) = under_way {
         return dial.await;
@@ -259,33 +234,10 @@ async fn dial_http2(
     let weak = Rc::downgrade(host);
     let dial = async move {
         let connected = connect(&handover, &cluster, &endpoint, Some(Version::Http2.alpn())).await.map_err(Rc::new)?;
-        let http = &cluster.http;
-        let (sender, connection) = http2::Builder::new(LocalExecutor)
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(http.stream_window)
-            .initial_connection_window_size(http.connection_window)
-            .initial_max_send_streams(INITIAL_STREAMS)
-            .keep_alive_interval(Duration::from_secs(30))
-            .keep_alive_timeout(Duration::from_secs(10))
-            .handshake(TokioIo::new(Coalesced::new(connected.io)))
-            .await
-            .map_err(|error| {
-                Rc::new(ConnectError::Io { address: endpoint.address, source: std::io::Error::other(error) })
-            })?;
-        let allowed = Rc::new(Cell::new(INITIAL_STREAMS));
-        let publish = allowed.clone();
-        tokio::task::spawn_local(async move {
-            let mut connection = std::pin::pin!(connection);
-            let driven = std::future::poll_fn(|cx| {
-                let polled = connection.as_mut().poll(cx);
-                publish.set(connection.current_max_send_streams());
-                polled
-            });
-            if let Err(error) = driven.await {
-                tracing::debug!(%error, "an upstream HTTP/2 connection ended");
-            }
-        });
-        Ok(Rc::new(Http2 { sender, principal: connected.principal, streams: Cell::new(0), allowed }))
+        let opened = http2::client::Connection::open(connected.io, connected.principal, &cluster.http).await;
+        opened.map_err(|error| {
+            Rc::new(ConnectError::Io { address: endpoint.address, source: std::io::Error::other(error) })
+        })
     };
     // Whoever polls the dial to its end also puts the connection into the pool: the first may have given up.
     let dial: Dial = dial.inspect(move |outcome| deliver(&weak, outcome)).boxed_local().shared();
@@ -295,7 +247,7 @@ async fn dial_http2(
     dial.await
 }
 
-fn deliver(host: &Weak<Host>, outcome: &Result<Rc<Http2>, Rc<ConnectError>>) {
+fn deliver(host: &Weak<Host>, outcome: &Result<Rc<http2::client::Connection>, Rc<ConnectError>>) {
     let Some(host) = host.upgrade() else { return };
     host.pool.dialling.borrow_mut().take();
     if let Ok(connection) = outcome {
@@ -303,32 +255,9 @@ fn deliver(host: &Weak<Host>, outcome: &Result<Rc<Http2>, Rc<ConnectError>>) {
     }
 }
 
-impl Stream {
-    fn open(connection: Rc<Http2>) -> Self {
-        connection.streams.set(connection.streams.get() + 1);
-        Self(connection)
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        self.0.streams.set(self.0.streams.get().saturating_sub(1));
-    }
-}
-
 impl Failure {
     fn connect(error: &ConnectError) -> Self {
         Self { kind: FailureKind::Connect, text: error.to_string() }
-    }
-
-    fn of_http2(error: &hyper::Error, unsent: bool) -> Self {
-        let kind = match () {
-            () if error.is_user() => FailureKind::Downstream,
-            () if unsent => FailureKind::Connect,
-            () if was_not_processed(error) => FailureKind::Refused,
-            () => FailureKind::Reset,
-        };
-        Self { kind, text: with_causes(error) }
     }
 }
 
@@ -344,25 +273,15 @@ impl From<SendError> for Failure {
     }
 }
 
-/// The peer's word that it did nothing with the stream (RFC 9113 sections 6.8 and 8.7).
-fn was_not_processed(error: &hyper::Error) -> bool {
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        if let Some(h2) = error.downcast_ref::<h2::Error>() {
-            return h2.reason() == Some(h2::Reason::REFUSED_STREAM) || (h2.is_go_away() && h2.is_remote());
-        }
-        cause = error.source();
+impl From<http2::client::SendError> for Failure {
+    fn from(error: http2::client::SendError) -> Self {
+        use http2::client::SendError;
+        let kind = match &error {
+            SendError::Unsent(_) => FailureKind::Connect,
+            SendError::Refused(_) => FailureKind::Refused,
+            SendError::Broken(_) => FailureKind::Reset,
+            SendError::Downstream(_) => FailureKind::Downstream,
+        };
+        Self { kind, text: error.to_string() }
     }
-    false
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -4,12 +4,9 @@
 //! beats of that clock late, and never early.
 
 use std::cell::{Cell, RefCell};
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http_body::{Body, Frame, SizeHint};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -46,21 +43,25 @@ pub struct Stalls {
     /// Since when no stream is open.
     idle: Cell<Option<Instant>>,
     slots: RefCell<Slots>,
-    /// Opened by the service, to be taken by the executor that is called next.
-    opened: Cell<Option<usize>>,
 }
 
 #[derive(Debug, Default)]
 struct Slots {
-    all: Vec<Slot>,
+    all: Vec<Occupied>,
     free: Vec<usize>,
 }
 
 #[derive(Debug, Default)]
-struct Slot {
-    /// Since when its body has a frame that was not asked after again.
+struct Occupied {
+    /// Since when it has no window.
     unsent: Option<Instant>,
     task: Option<AbortHandle>,
+}
+
+/// A stream's place among the others.
+pub struct Slot {
+    stalls: Rc<Stalls>,
+    index: usize,
 }
 
 impl Stalls {
@@ -72,7 +73,6 @@ impl Stalls {
             blocked: Cell::new(None),
             idle: Cell::new(Some(now)),
             slots: RefCell::default(),
-            opened: Cell::new(None),
         })
     }
 
@@ -88,21 +88,20 @@ impl Stalls {
         self.blocked.set(None);
     }
 
-    /// A stream begins, and its task is spawned next.
-    pub fn open(self: &Rc<Self>) -> usize {
+    /// A stream begins.
+    pub fn open(self: &Rc<Self>) -> Slot {
         let mut slots = self.slots.borrow_mut();
         let index = slots.free.pop().unwrap_or_else(|| {
-            slots.all.push(Slot::default());
+            slots.all.push(Occupied::default());
             slots.all.len() - 1
         });
-        self.opened.set(Some(index));
         self.idle.set(None);
-        index
+        Slot { stalls: self.clone(), index }
     }
 
     fn close(&self, index: usize) {
         let mut slots = self.slots.borrow_mut();
-        slots.all[index] = Slot::default();
+        slots.all[index] = Occupied::default();
         slots.free.push(index);
         if slots.free.len() == slots.all.len() {
             self.idle.set(Some(self.now.get()));
@@ -139,88 +138,30 @@ impl Stalls {
     }
 }
 
-/// Spawns the tasks of a connection's streams so that they can be cut.
-#[derive(Debug, Clone)]
-pub struct StreamExecutor(pub Rc<Stalls>);
+impl Slot {
+    /// Spawns the stream's task so that it can be cut.
+    pub fn spawn(self, task: impl AsyncFnOnce(&Slot) + 'static) {
+        let (stalls, index) = (self.stalls.clone(), self.index);
+        let task = tokio::task::spawn_local(async move { task(&self).await });
+        stalls.slots.borrow_mut().all[index].task = Some(task.abort_handle());
+    }
 
-impl<F> hyper::rt::Executor<F> for StreamExecutor
-where
-    F: Future + 'static,
-    F::Output: 'static,
-{
-    fn execute(&self, future: F) {
-        let Some(index) = self.0.opened.take() else {
-            tokio::task::spawn_local(future);
-            return;
-        };
-        let open = Open { stalls: self.0.clone(), index };
-        let task = tokio::task::spawn_local(async move {
-            // What the future holds goes first: its body still names the slot.
-            let open = open;
-            future.await;
-            drop(open);
-        });
-        self.0.slots.borrow_mut().all[index].task = Some(task.abort_handle());
+    /// Whether the stream waits for a window.
+    pub fn note(&self, blocked: bool) {
+        let unsent = &mut self.stalls.slots.borrow_mut().all[self.index].unsent;
+        *unsent = blocked.then(|| unsent.unwrap_or(self.stalls.now.get()));
     }
 }
 
-/// A slot in use.
-struct Open {
-    stalls: Rc<Stalls>,
-    index: usize,
-}
-
-impl Drop for Open {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.stalls.close(self.index);
-    }
-}
-
-/// A response's body, which hyper asks for more as soon as the stream had a window for what it gave.
-pub struct Sending<B> {
-    body: B,
-    stalls: Rc<Stalls>,
-    index: usize,
-    head_only: bool,
-}
-
-impl<B> Sending<B> {
-    /// The body of the stream that was opened as `index`; of `head_only` nothing but the size is told, as HEAD asks.
-    pub fn new(body: B, stalls: Rc<Stalls>, index: usize, head_only: bool) -> Self {
-        Self { body, stalls, index, head_only }
-    }
-}
-
-impl<B: Body + Unpin> Body for Sending<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        if self.head_only {
-            return Poll::Ready(None);
-        }
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        let unsent = matches!(&polled, Poll::Ready(Some(Ok(_)))).then(|| self.stalls.now.get());
-        self.stalls.slots.borrow_mut().all[self.index].unsent = unsent;
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.head_only || self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::convert::Infallible;
-
-    use http_body_util::{BodyExt, Full};
-    use hyper::rt::Executor;
     use tokio::time::sleep;
 
     use super::*;
@@ -273,8 +214,7 @@ mod tests {
     fn a_connection_without_streams_is_idle_and_one_with_a_stream_is_not() {
         run(async {
             let stalls = Stalls::new();
-            stalls.open();
-            StreamExecutor(stalls.clone()).execute(sleep(Duration::from_secs(10_000)));
+            stalls.open().spawn(async |_| sleep(Duration::from_secs(10_000)).await);
             let (over, took, cut) = over(&stalls).await;
             assert_eq!((over, cut), (Over::Idle, 0));
             assert!(within(took, Duration::from_secs(10_000 + 3600)), "it took {took:?}");
@@ -282,18 +222,16 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_whose_frame_nobody_takes_is_cut_and_its_neighbours_are_not() {
+    fn a_stream_that_gets_no_window_is_cut_and_its_neighbours_are_not() {
         run(async {
             let stalls = Stalls::new();
             let ended = Rc::new(RefCell::new(Vec::new()));
             for (name, pause) in [("stalled", 100_000), ("slow", 200)] {
-                let index = stalls.open();
-                let mut body = Sending::new(Full::new(&b"frame"[..]), stalls.clone(), index, false);
                 let ended = ended.clone();
-                StreamExecutor(stalls.clone()).execute(async move {
-                    let _: Result<_, Infallible> = body.frame().await.unwrap();
+                stalls.open().spawn(async move |slot| {
+                    slot.note(true);
                     sleep(Duration::from_secs(pause)).await;
-                    assert!(body.frame().await.is_none());
+                    slot.note(false);
                     // Waits for the upstream, for as long as that takes.
                     sleep(Duration::from_secs(1000)).await;
                     ended.borrow_mut().push(name);

@@ -1,0 +1,186 @@
+//! The upstream end: one connection with many requests, each on a stream of its own.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::{ResponseFuture, SendRequest};
+use h2::{Reason, SendStream};
+use http::request::Parts;
+use http::{Request, Response, Version};
+use http_body::Body as _;
+
+use super::body::Body;
+use super::coalesce::Coalesced;
+use super::sending::Sending;
+use super::{pings, without_connection_headers};
+use crate::http::body::{BodyError, RequestBody};
+use crate::http::incoming::Incoming;
+use crate::io::Io;
+use crate::model::UpstreamHttp;
+
+/// Streams on a connection whose peer has not said yet how many it takes; what Envoy and our sidecars allow.
+const INITIAL_STREAMS: usize = 100;
+/// A peer that answers no PING for so long is gone.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_ANSWER: Duration = Duration::from_secs(10);
+
+/// An HTTP/2 connection to an upstream.
+pub struct Connection {
+    sender: SendRequest<Bytes>,
+    /// Who the certificate proved the peer to be.
+    pub principal: Option<Arc<str>>,
+    streams: Cell<usize>,
+    driven: Rc<Driven>,
+}
+
+/// What the connection's task tells.
+struct Driven {
+    /// Streams that the peer's SETTINGS allow.
+    allowed: Cell<usize>,
+    closed: Cell<bool>,
+}
+
+/// One stream of a connection, counted for as long as it lives.
+pub struct Stream(Rc<Connection>);
+
+/// Why there is no response.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// Nothing left: the connection takes no more streams.
+    #[error("the connection takes no more streams: {0}")]
+    Unsent(h2::Error),
+    /// The peer's word that it did nothing with the stream (RFC 9113 sections 6.8 and 8.7).
+    #[error("the peer refused the stream: {0}")]
+    Refused(h2::Error),
+    /// The stream broke.
+    #[error("the stream broke before a response came: {0}")]
+    Broken(h2::Error),
+    /// The request's own body failed.
+    #[error("{0}")]
+    Downstream(BodyError),
+}
+
+impl Connection {
+    /// A new connection over a stream.
+    ///
+    /// # Errors
+    /// When the peer does not take the preface.
+    pub async fn open(io: Io, principal: Option<Arc<str>>, http: &UpstreamHttp) -> Result<Rc<Self>, h2::Error> {
+        let (sender, mut connection) = h2::client::Builder::new()
+            .enable_push(false)
+            .initial_window_size(http.stream_window)
+            .initial_connection_window_size(http.connection_window)
+            .initial_max_send_streams(INITIAL_STREAMS)
+            .handshake(Coalesced::new(io))
+            .await?;
+        let driven = Rc::new(Driven { allowed: Cell::new(INITIAL_STREAMS), closed: Cell::new(false) });
+        let (telling, pings) = (driven.clone(), connection.ping_pong());
+        tokio::task::spawn_local(async move {
+            let driving = poll_fn(|cx| {
+                let polled = std::pin::Pin::new(&mut connection).poll(cx);
+                telling.allowed.set(connection.max_concurrent_send_streams());
+                polled
+            });
+            tokio::select! {
+                ended = driving => if let Err(error) = ended {
+                    tracing::debug!(%error, "an upstream HTTP/2 connection ended");
+                },
+                () = pings::unanswered(pings, PING_EVERY, PING_ANSWER) => {
+                    tracing::debug!("an upstream answers no PING");
+                }
+            }
+            telling.closed.set(true);
+        });
+        Ok(Rc::new(Self { sender, principal, streams: Cell::new(0), driven }))
+    }
+
+    /// Whether it takes no more requests.
+    pub fn is_closed(&self) -> bool {
+        self.driven.closed.get()
+    }
+
+    /// Whether there is room for one more stream, of `limit` or what the peer allows.
+    pub fn has_room(&self, limit: usize) -> bool {
+        self.streams.get() < limit.min(self.driven.allowed.get())
+    }
+
+    async fn begin(&self, parts: &Parts, end: bool) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
+        let mut sender = self.sender.clone();
+        poll_fn(|cx| sender.poll_ready(cx)).await?;
+        let mut request = Request::new(());
+        *request.method_mut() = parts.method.clone();
+        *request.uri_mut() = parts.uri.clone();
+        *request.version_mut() = Version::HTTP_2;
+        *request.headers_mut() = parts.headers.clone();
+        without_connection_headers(request.headers_mut());
+        sender.send_request(request, end)
+    }
+}
+
+/// Sends a request and returns its response when the head is here.
+///
+/// # Errors
+/// See [`SendError`]; the body is given back when nothing was sent of it.
+pub async fn send(
+    connection: &Rc<Connection>,
+    parts: &Parts,
+    body: RequestBody,
+) -> Result<Response<Incoming>, (SendError, Option<RequestBody>)> {
+    let end = body.is_end_stream();
+    let (response, stream) = match connection.begin(parts, end).await {
+        Ok(begun) => begun,
+        Err(error) => {
+            connection.driven.closed.set(true);
+            return Err((SendError::Unsent(error), Some(body)));
+        }
+    };
+    let upload = (!end).then(|| Sending::new(body, stream));
+    converse(response, upload).await.map_err(|error| (error, None))
+}
+
+async fn converse(
+    mut response: ResponseFuture,
+    mut upload: Option<Sending<RequestBody>>,
+) -> Result<Response<Incoming>, SendError> {
+    let response = poll_fn(|cx| {
+        if let Some(sending) = &mut upload
+            && let Poll::Ready(sent) = sending.poll(cx)
+        {
+            upload = None;
+            if let Err(error) = sent {
+                return Poll::Ready(Err(SendError::Downstream(error)));
+            }
+        }
+        std::pin::Pin::new(&mut response).poll(cx).map_err(SendError::of)
+    })
+    .await?;
+    let (parts, stream) = response.into_parts();
+    let body = Body::new(stream, &parts.headers, upload);
+    Ok(Response::from_parts(parts, Incoming::Http2(Box::new(body))))
+}
+
+impl SendError {
+    fn of(error: h2::Error) -> Self {
+        let refused = error.is_remote() && (error.reason() == Some(Reason::REFUSED_STREAM) || error.is_go_away());
+        if refused { Self::Refused(error) } else { Self::Broken(error) }
+    }
+}
+
+impl Stream {
+    /// One more.
+    pub fn open(connection: Rc<Connection>) -> Self {
+        connection.streams.set(connection.streams.get() + 1);
+        Self(connection)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.0.streams.set(self.0.streams.get().saturating_sub(1));
+    }
+}
