@@ -22,11 +22,14 @@ use crate::capture::listen;
 use crate::control::Control;
 use crate::descriptors::Descriptors;
 use crate::handover::{Demand, Handover, Phase};
+use crate::memory;
 use crate::options::{AccessLogTarget, ProxyOptions};
 use crate::worker::{self, Sockets};
 
 /// Questions to the control thread that may wait; more are asked again by the next connection.
 const MAX_DEMANDS: usize = 4096;
+/// From the first configuration until all that comes with it has been looked at.
+const START: Duration = Duration::from_secs(1);
 
 /// Why the proxy does not run.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +59,7 @@ fn at(what: &'static str) -> impl FnOnce(io::Error) -> ProxyError {
 /// # Errors
 /// When a socket cannot be opened or a setting makes no sense. What the network does later is no error here.
 pub fn run(options: ProxyOptions) -> Result<(), ProxyError> {
+    memory::in_small_pages();
     let descriptors = Descriptors::raise();
     let sockets = open_sockets(&options)?;
     let metrics = Metrics::new();
@@ -168,13 +172,21 @@ async fn supervise(
         drain(handover, &stopping).await;
     };
     tokio::select! {
-        () = async { tokio::join!(renewing, configuring); } => {}
+        () = async { tokio::join!(renewing, configuring, forget_the_start(handover)); } => {}
         () = stop => {}
     }
     if let Err(error) = exporter.shutdown(Duration::from_secs(2)).await {
         tracing::warn!(%error, "the last metrics report was lost");
     }
     Ok(())
+}
+
+/// Lets go of what only the start needed, a moment after it.
+async fn forget_the_start(handover: &Handover) {
+    // The sender lives as long as the process.
+    let _ = handover.phase.clone().wait_for(|phase| *phase >= Phase::Ready).await;
+    tokio::time::sleep(START).await;
+    memory::forget_the_start();
 }
 
 /// Serves what still comes, sends clients elsewhere, and ends when all are gone or the time is over.

@@ -12,6 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::capture::original_dst::original_dst;
 use crate::detect::ClientHello;
 use crate::http::server;
+use crate::http2::multiplex;
 use crate::inspect::{Inspected, inspect};
 use crate::io::Io;
 use crate::model::{DownstreamTls, Facts, FilterChain, NetworkFilter, Wire};
@@ -51,7 +52,7 @@ async fn admit(worker: &Rc<Worker>, mut io: Io, remote: SocketAddr, destination:
     let mut protocol = protocol;
     let mut secured = Secured::default();
     if let Some(tls) = &chain.tls {
-        (io, secured) = terminate(worker, tls, &hello, io).await?;
+        (io, secured) = terminate(worker, &chain, tls, &hello, io).await?;
         protocol = None;
     }
     let security = if secured.principal.is_some() { Security::MutualTls } else { Security::None };
@@ -70,7 +71,9 @@ async fn admit(worker: &Rc<Worker>, mut io: Io, remote: SocketAddr, destination:
             }
         }
         NetworkFilter::Http(settings) => {
+            let multiplexed = secured.alpn.as_deref() == Some(multiplex::ALPN.as_bytes());
             let http2 = match secured.alpn.as_deref() {
+                _ if multiplexed => true,
                 Some(b"h2" | b"istio-h2") => true,
                 _ => speaks_http2(&mut io, settings, protocol).await?,
             };
@@ -79,6 +82,7 @@ async fn admit(worker: &Rc<Worker>, mut io: Io, remote: SocketAddr, destination:
                 chain: chain.clone(),
                 settings: settings.clone(),
                 http2,
+                multiplexed,
                 remote,
                 original_dst: destination,
                 principal: secured.principal,
@@ -115,11 +119,16 @@ pub fn would_admit(worker: &Worker, destination: SocketAddr, chain: &FilterChain
 
 async fn terminate(
     worker: &Worker,
+    chain: &FilterChain,
     tls: &DownstreamTls,
     hello: &ClientHello,
     io: Io,
 ) -> Result<(Io, Secured), Refusal> {
-    let config = worker.handover.tls.server(tls, &hello.alpn).map_err(|error| Refusal::Tls(error.to_string()))?;
+    let config = worker
+        .handover
+        .tls
+        .server(tls, &hello.alpn, matches!(chain.filter, NetworkFilter::Http(_)))
+        .map_err(|error| Refusal::Tls(error.to_string()))?;
     let plain = io.into_plain().ok_or_else(|| Refusal::Tls("TLS within TLS".into()))?;
     let stream = tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(plain))
         .await

@@ -19,6 +19,7 @@ pub mod http2;
 pub mod inbound;
 pub mod inspect;
 pub mod io;
+mod memory;
 pub mod model;
 pub mod options;
 pub mod outbound;

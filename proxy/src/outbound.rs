@@ -67,6 +67,7 @@ async fn route(worker: &Rc<Worker>, mut io: Io, remote: SocketAddr, destination:
                 chain: chain.clone(),
                 settings: settings.clone(),
                 http2,
+                multiplexed: false,
                 remote,
                 original_dst: destination,
                 principal: None,

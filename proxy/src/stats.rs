@@ -24,6 +24,8 @@ pub struct Stats {
     pub discoveries: Counter,
     /// Copies of requests, by outcome.
     pub mirrored: CounterVec,
+    /// Requests of HTTP/1.1 that came over HTTP/2 from another sidecar.
+    pub multiplexed: Counter,
     /// xDS responses received.
     pub updates: CounterVec,
 }
@@ -71,6 +73,10 @@ impl Stats {
                 "meltemi_mirrored_requests_total",
                 "Copies of requests, by outcome; too_large: its body was longer than what is kept, or still arriving.",
                 &["outcome"],
+            ),
+            multiplexed: metrics.counter(
+                "meltemi_multiplexed_requests_total",
+                "Requests of HTTP/1.1 that came from another sidecar on a connection shared with others.",
             ),
             updates: metrics.counter_vec(
                 "meltemi_xds_updates_total",

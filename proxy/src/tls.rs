@@ -10,6 +10,7 @@ use citadel::tls::{ClientAuth, PeerNames, Roots};
 use parking_lot::RwLock;
 use rustls::{ClientConfig, ServerConfig};
 
+use crate::http2::multiplex;
 use crate::model::{DownstreamTls, UpstreamTls};
 
 /// What a client offers when it knows better than its cluster's configuration what it will speak: names that Istio's
@@ -18,6 +19,8 @@ pub type Alpn = &'static [&'static str];
 
 /// For HTTP/1.1 inside mTLS.
 pub const ISTIO_HTTP1: Alpn = &["istio-http/1.1", "istio", "http/1.1"];
+/// For HTTP/1.1 inside mTLS, multiplexed if the peer can.
+pub const MULTIPLEXED: Alpn = &[multiplex::ALPN, "istio-http/1.1", "istio", "http/1.1"];
 /// For HTTP/2 inside mTLS.
 pub const ISTIO_HTTP2: Alpn = &["istio-h2", "istio", "h2"];
 /// For anything else inside mTLS.
@@ -59,12 +62,17 @@ impl TlsConfigs {
     }
 
     /// For a connection from a downstream peer that offers `alpn`. Without an offer of ours among them none is
-    /// negotiated and the connection goes on, as with Envoy.
+    /// negotiated and the connection goes on, as with Envoy. Where HTTP is served to proved clients, one of ours may
+    /// multiplex.
     ///
     /// # Errors
     /// A trust domain that is none.
-    pub fn server(&self, tls: &DownstreamTls, alpn: &[String]) -> Result<Arc<ServerConfig>, TlsError> {
-        let chosen = tls.alpn.iter().find(|ours| alpn.iter().any(|theirs| **theirs == ***ours)).cloned();
+    pub fn server(&self, tls: &DownstreamTls, alpn: &[String], http: bool) -> Result<Arc<ServerConfig>, TlsError> {
+        let chosen = if http && tls.require_client_certificate && alpn.iter().any(|offer| offer == multiplex::ALPN) {
+            Some(multiplex::ALPN.into())
+        } else {
+            tls.alpn.iter().find(|ours| alpn.iter().any(|theirs| **theirs == ***ours)).cloned()
+        };
         let key = (tls.clone(), chosen);
         if let Some(config) = self.servers.read().get(&key) {
             return Ok(config.clone());

@@ -69,6 +69,8 @@ pub struct Connection {
     pub settings: Arc<HttpSettings>,
     /// HTTP/2.
     pub http2: bool,
+    /// The peer is one of ours, and some of its requests are of HTTP/1.1 whatever the connection is.
+    pub multiplexed: bool,
     /// The peer.
     pub remote: SocketAddr,
     /// Where it was going.

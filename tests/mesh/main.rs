@@ -15,6 +15,7 @@ mod hostile_peers;
 mod load;
 mod lossless;
 mod mtls;
+mod multiplex;
 mod origin;
 mod protocols;
 mod raw_h2;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         protocols::tests(),
         discovery::tests(),
         mtls::tests(),
+        multiplex::tests(),
         weights::tests(),
         faults::tests(),
         reload::tests(),

@@ -23,4 +23,4 @@ pub use envoy::*;
 pub use pack::{UnpackError, pack, unpack};
 pub use prost::{Message, Name, bytes::Bytes};
 pub use resource::{Resource, ResourceType};
-pub use struct_value::{string_field, string_value, struct_field, struct_of, struct_value};
+pub use struct_value::{number_value, string_field, string_value, struct_field, struct_of, struct_value};

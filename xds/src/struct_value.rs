@@ -7,6 +7,11 @@ pub fn string_value(text: impl Into<String>) -> Value {
     Value { kind: Some(Kind::StringValue(text.into())) }
 }
 
+/// A number as a value.
+pub fn number_value(number: f64) -> Value {
+    Value { kind: Some(Kind::NumberValue(number)) }
+}
+
 /// A tree of named values as a value.
 pub fn struct_value(fields: Struct) -> Value {
     Value { kind: Some(Kind::StructValue(fields)) }

@@ -71,6 +71,7 @@ fn outbound(view: &View<'_>, name: &ClusterName, port: u16, subset: Option<&str>
     }
     cluster.metadata = provenance::of_cluster(source, service);
     upstream_protocol::declared(protocol, auto_mtls::names_come_from_requests(service, &policy), &mut cluster);
+    upstream_protocol::may_share(protocol, &mut cluster);
     auto_mtls::apply(view, service, (port, subset, protocol), &policy, &mut cluster);
     Some(cluster)
 }

@@ -38,7 +38,11 @@ pub enum IncomingError {
 impl Incoming {
     /// How the header names of a response were spelt, if that is known.
     pub fn spelling(&mut self) -> Option<Spelling> {
-        if let Self::Response(body) = self { body.spelling() } else { None }
+        match self {
+            Self::Response(body) => body.spelling(),
+            Self::Http2(body) => body.spelling(),
+            Self::Empty | Self::Request(_) => None,
+        }
     }
 
     /// The connection of a response `101 Switching Protocols`.

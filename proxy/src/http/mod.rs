@@ -47,6 +47,7 @@ use self::route_table::RouteTable;
 use crate::handover::Phase;
 use crate::http1::head::Malformed;
 use crate::http1::spelling::Spelling;
+use crate::http2::multiplex::HTTP1;
 use crate::model::{HttpSettings, Known, RouteSource, ServerHeader};
 use crate::worker::{Connection, Direction, Worker};
 
@@ -173,6 +174,7 @@ fn prepare(
     forwarded::strip_hop_by_hop(headers, upgrade);
     forwarded::strip_untrusted(headers);
     headers.remove(NOT_PROCESSED);
+    headers.remove(HTTP1);
     if settings.use_remote_address && settings.append_forwarded_for {
         forwarded::append_forwarded_for(headers, connection.remote.ip());
     }
@@ -266,6 +268,7 @@ fn finish_forwarded(
     let spelling = body.spelling();
     forwarded::strip_hop_by_hop(&mut parts.headers, switched);
     parts.headers.remove(NOT_PROCESSED);
+    parts.headers.remove(HTTP1);
     parts.version = Version::HTTP_11;
     let ours = match &connection.settings.server_header {
         ServerHeader::Overwrite(ours) => Some(ours),

@@ -17,6 +17,34 @@ impl Spelling {
         Self { head, names }
     }
 
+    /// Of names as they came, separated by commas.
+    pub fn of_list(list: Bytes) -> Self {
+        let mut names = Vec::new();
+        let mut start = 0;
+        for name in list.split(|byte| *byte == b',') {
+            if let (Ok(at), Ok(length)) = (u32::try_from(start), u16::try_from(name.len())) {
+                names.push((at, length));
+            }
+            start += name.len() + 1;
+        }
+        Self { head: list, names }
+    }
+
+    /// The names that have a capital letter, separated by commas.
+    pub fn to_list(&self) -> Vec<u8> {
+        let mut list = Vec::new();
+        for (start, length) in &self.names {
+            let name = &self.head[*start as usize..*start as usize + usize::from(*length)];
+            if name.iter().any(u8::is_ascii_uppercase) {
+                if !list.is_empty() {
+                    list.push(b',');
+                }
+                list.extend_from_slice(name);
+            }
+        }
+        list
+    }
+
     /// The name as it came, or in lower case when it did not.
     pub fn of<'a>(&'a self, name: &'a HeaderName) -> &'a [u8] {
         let lower = name.as_str().as_bytes();

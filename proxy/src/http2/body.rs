@@ -10,6 +10,7 @@ use http_body::{Frame, SizeHint};
 
 use super::sending::Sending;
 use crate::http::body::RequestBody;
+use crate::http1::spelling::Spelling;
 
 /// The frames of one stream; a response goes on sending its request's body, if it came before that one's end.
 pub struct Body {
@@ -17,20 +18,35 @@ pub struct Body {
     length: Option<u64>,
     data_ended: bool,
     upload: Option<Sending<RequestBody>>,
+    spelling: Option<Spelling>,
 }
 
 impl Body {
     /// Of a message with these headers.
     pub fn new(stream: RecvStream, headers: &HeaderMap, upload: Option<Sending<RequestBody>>) -> Self {
         let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        Self { stream, length, data_ended: false, upload }
+        Self { stream, length, data_ended: false, upload, spelling: None }
+    }
+
+    /// With what is known of how the names of its head were spelt.
+    pub fn spelt(mut self, spelling: Option<Spelling>) -> Self {
+        self.spelling = spelling;
+        self
+    }
+
+    /// How the names of the head were spelt.
+    pub fn spelling(&mut self) -> Option<Spelling> {
+        self.spelling.take()
     }
 
     /// The next piece.
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         if let Some(upload) = &mut self.upload
-            && upload.poll(cx).is_ready()
+            && let Poll::Ready(sent) = upload.poll(cx)
         {
+            if sent.is_err() {
+                upload.reset();
+            }
             self.upload = None;
         }
         if !self.data_ended {

@@ -10,18 +10,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, SendStream};
-use http::request::Parts;
 use http::{Request, Response, Version};
 use http_body::Body as _;
 
 use super::body::Body;
 use super::coalesce::Coalesced;
 use super::sending::Sending;
-use super::{pings, without_connection_headers};
+use super::{multiplex, pings, without_connection_headers};
 use crate::http::body::{BodyError, RequestBody};
 use crate::http::incoming::Incoming;
-use crate::io::Io;
+use crate::http1::client::Request as Outbound;
 use crate::model::UpstreamHttp;
+use crate::upstream::connect::Connected;
 
 /// Streams on a connection whose peer has not said yet how many it takes; what Envoy and our sidecars allow.
 const INITIAL_STREAMS: usize = 100;
@@ -34,6 +34,8 @@ pub struct Connection {
     sender: SendRequest<Bytes>,
     /// Who the certificate proved the peer to be.
     pub principal: Option<Arc<str>>,
+    /// Its far end gives requests of HTTP/1.1 their form back.
+    pub multiplexes: bool,
     streams: Cell<usize>,
     driven: Rc<Driven>,
 }
@@ -70,7 +72,9 @@ impl Connection {
     ///
     /// # Errors
     /// When the peer does not take the preface.
-    pub async fn open(io: Io, principal: Option<Arc<str>>, http: &UpstreamHttp) -> Result<Rc<Self>, h2::Error> {
+    pub async fn open(connected: Connected, http: &UpstreamHttp) -> Result<Rc<Self>, h2::Error> {
+        let Connected { io, principal, alpn } = connected;
+        let multiplexes = alpn.as_deref() == Some(multiplex::ALPN.as_bytes());
         let (sender, mut connection) = h2::client::Builder::new()
             .enable_push(false)
             .initial_window_size(http.stream_window)
@@ -96,7 +100,7 @@ impl Connection {
             }
             telling.closed.set(true);
         });
-        Ok(Rc::new(Self { sender, principal, streams: Cell::new(0), driven }))
+        Ok(Rc::new(Self { sender, principal, multiplexes, streams: Cell::new(0), driven }))
     }
 
     /// Whether it takes no more requests.
@@ -109,30 +113,38 @@ impl Connection {
         self.streams.get() < limit.min(self.driven.allowed.get())
     }
 
-    async fn begin(&self, parts: &Parts, end: bool) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
+    async fn begin(
+        &self,
+        Outbound { parts, spelling, .. }: Outbound<'_>,
+        end: bool,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
         let mut sender = self.sender.clone();
         poll_fn(|cx| sender.poll_ready(cx)).await?;
         let mut request = Request::new(());
+        let (mut uri, mut headers) = (parts.uri.clone(), parts.headers.clone());
+        if parts.version != Version::HTTP_2 {
+            multiplex::disguise(&mut uri, &mut headers, spelling);
+        }
         *request.method_mut() = parts.method.clone();
-        *request.uri_mut() = parts.uri.clone();
+        *request.uri_mut() = uri;
         *request.version_mut() = Version::HTTP_2;
-        *request.headers_mut() = parts.headers.clone();
+        *request.headers_mut() = headers;
         without_connection_headers(request.headers_mut());
         sender.send_request(request, end)
     }
 }
 
-/// Sends a request and returns its response when the head is here.
+/// Sends a request and returns its response when the head is here. One of HTTP/1.1 needs a connection that multiplexes.
 ///
 /// # Errors
 /// See [`SendError`]; the body is given back when nothing was sent of it.
 pub async fn send(
     connection: &Rc<Connection>,
-    parts: &Parts,
+    request: Outbound<'_>,
     body: RequestBody,
 ) -> Result<Response<Incoming>, (SendError, Option<RequestBody>)> {
     let end = body.is_end_stream();
-    let (response, stream) = match connection.begin(parts, end).await {
+    let (response, stream) = match connection.begin(request, end).await {
         Ok(begun) => begun,
         Err(error) => {
             connection.driven.closed.set(true);
@@ -151,16 +163,18 @@ async fn converse(
         if let Some(sending) = &mut upload
             && let Poll::Ready(sent) = sending.poll(cx)
         {
-            upload = None;
             if let Err(error) = sent {
+                sending.reset();
                 return Poll::Ready(Err(SendError::Downstream(error)));
             }
+            upload = None;
         }
         std::pin::Pin::new(&mut response).poll(cx).map_err(SendError::of)
     })
     .await?;
-    let (parts, stream) = response.into_parts();
-    let body = Body::new(stream, &parts.headers, upload);
+    let (mut parts, stream) = response.into_parts();
+    let spelling = multiplex::take(&mut parts.headers);
+    let body = Body::new(stream, &parts.headers, upload).spelt(spelling);
     Ok(Response::from_parts(parts, Incoming::Http2(Box::new(body))))
 }
 

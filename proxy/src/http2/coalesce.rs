@@ -31,6 +31,8 @@ struct State<S> {
     broken: Option<io::ErrorKind>,
     /// The flusher has something to do.
     due: bool,
+    /// Since the flusher last wrote.
+    writes: u32,
     /// The connection is gone.
     closed: bool,
     flusher: Option<Waker>,
@@ -47,6 +49,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Coalesced<S> {
             blocked: false,
             broken: None,
             due: false,
+            writes: 0,
             closed: false,
             flusher: None,
             writer: None,
@@ -63,7 +66,10 @@ async fn flush<S: AsyncWrite + Unpin>(state: Rc<RefCell<State<S>>>) {
         if !due {
             return;
         }
-        tokio::task::yield_now().await;
+        // One write alone is one request alone: nobody else will add to it.
+        if state.borrow().writes > 1 {
+            tokio::task::yield_now().await;
+        }
         std::future::poll_fn(|cx| state.borrow_mut().poll_deferred(cx)).await;
     }
 }
@@ -82,6 +88,7 @@ impl<S: AsyncWrite + Unpin> State<S> {
     }
 
     fn poll_deferred(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.writes = 0;
         let polled = self.poll_drain(cx);
         self.blocked = polled.is_pending();
         if let Err(error) = ready!(polled) {
@@ -143,6 +150,7 @@ impl<S: AsyncWrite + Unpin> State<S> {
 
     fn call(&mut self) {
         self.due = true;
+        self.writes += 1;
         if let Some(flusher) = self.flusher.take() {
             flusher.wake();
         }

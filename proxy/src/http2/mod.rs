@@ -6,6 +6,7 @@ pub mod coalesce;
 pub mod flood;
 pub mod frame_guard;
 pub mod frames;
+pub mod multiplex;
 pub mod pings;
 pub mod sending;
 pub mod server;

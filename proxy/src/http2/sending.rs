@@ -28,7 +28,7 @@ impl<B: Body<Data = Bytes> + Unpin> Sending<B> {
     /// Sends to the end. A peer that wants no more is no error here: its reset is met by whoever awaits its answer.
     ///
     /// # Errors
-    /// Those of the body; the stream is reset then.
+    /// Those of the body; the stream is to be [reset](Self::reset) then.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), B::Error>> {
         loop {
             self.stream.reserve_capacity(1);
@@ -49,16 +49,18 @@ impl<B: Body<Data = Bytes> + Unpin> Sending<B> {
                         return Poll::Ready(Ok(()));
                     }
                 }
-                Some(Err(error)) => {
-                    self.stream.send_reset(Reason::INTERNAL_ERROR);
-                    return Poll::Ready(Err(error));
-                }
+                Some(Err(error)) => return Poll::Ready(Err(error)),
                 None => {
                     let _ = self.stream.send_data(Bytes::new(), true);
                     return Poll::Ready(Ok(()));
                 }
             }
         }
+    }
+
+    /// Tells the peer that the body is not whole. What of it has not been written yet is not sent either.
+    pub fn reset(&mut self) {
+        self.stream.send_reset(Reason::INTERNAL_ERROR);
     }
 
     /// Whether that was all. What a stream that is gone refuses is nobody's.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use h2::server::{self, SendResponse};
 use h2::{Reason, RecvStream};
 use http::header::{CONTENT_LENGTH, DATE};
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, Version};
 use http_body::Body as _;
 use tokio::sync::watch;
 
@@ -20,7 +20,7 @@ use super::flood::Flood;
 use super::frame_guard::{FrameGuard, Verdict};
 use super::sending::Sending;
 use super::stalls::{Limits, Over, Slot, Stalls};
-use super::{pings, without_connection_headers};
+use super::{multiplex, pings, without_connection_headers};
 use crate::handover::Phase;
 use crate::http::incoming::Incoming;
 use crate::http::response_body::ResponseBody;
@@ -133,12 +133,17 @@ async fn stream(
     mut respond: SendResponse<Bytes>,
     slot: &Slot,
 ) {
-    let (parts, stream) = request.into_parts();
+    let (mut parts, stream) = request.into_parts();
+    let spelling = if connection.multiplexed { multiplex::restore(&mut parts) } else { None };
+    let of_http1 = parts.version != Version::HTTP_2;
+    if of_http1 {
+        worker.handover.stats.multiplexed.inc();
+    }
     let head_only = parts.method == Method::HEAD;
     let body = Incoming::Http2(Box::new(Body::new(stream, &parts.headers, None)));
     let response = {
         let request = Request::from_parts(parts, body);
-        let mut serving = pin!(crate::http::serve(worker, connection, request, None));
+        let mut serving = pin!(crate::http::serve(worker, connection, request, spelling));
         poll_fn(|cx| match serving.as_mut().poll(cx) {
             Poll::Ready(response) => Poll::Ready(Some(response)),
             Poll::Pending => respond.poll_reset(cx).map(|_| None),
@@ -146,7 +151,10 @@ async fn stream(
         .await
     };
     let Some(response) = response else { return };
-    let (head, body) = head_and_body(response);
+    let (mut head, mut body) = head_and_body(response);
+    if of_http1 {
+        multiplex::mark(head.headers_mut(), body.spelling().as_ref());
+    }
     let end = head_only || body.is_end_stream();
     let Ok(stream) = respond.send_response(head, end) else {
         respond.send_reset(Reason::INTERNAL_ERROR);
@@ -163,6 +171,9 @@ async fn stream(
     });
     if let Err(error) = sent.await {
         tracing::debug!(%error, "a response broke off");
+        // What came before is the client's: the connection's task writes it first.
+        tokio::task::yield_now().await;
+        sending.reset();
     }
 }
 
@@ -170,7 +181,7 @@ async fn stream(
 fn head_and_body(response: Response<ResponseBody>) -> (Response<()>, ResponseBody) {
     let (parts, body) = response.into_parts();
     let mut head = Response::from_parts(parts, ());
-    *head.version_mut() = http::Version::HTTP_2;
+    *head.version_mut() = Version::HTTP_2;
     let headers = head.headers_mut();
     without_connection_headers(headers);
     if !headers.contains_key(DATE) {

@@ -144,6 +144,9 @@ pub struct UpstreamHttp {
     pub connection_window: u32,
     /// Most streams that we open on one HTTP/2 connection.
     pub max_concurrent_streams: u32,
+    /// With more requests of HTTP/1.1 than this under way at an endpoint that is a sidecar of ours, others share few
+    /// connections; `None`: each has one of its own.
+    pub multiplex_above: Option<u32>,
 }
 
 /// Which HTTP version the upstream is spoken to in.

@@ -11,7 +11,7 @@ use xds::core::BindConfig;
 
 use super::reason::{Reason, Under, none_set, type_name};
 use super::{discovery, each, field, http_filters, load_balancer, metadata, same_name, transport, upstream_http};
-use crate::model::{Cluster, Transport, TransportMatch};
+use crate::model::{Cluster, Transport, TransportMatch, UpstreamHttp};
 
 /// Envoy's default.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,7 +38,7 @@ pub(super) fn compile(name: &str, config: &XdsCluster) -> Result<Cluster, Reason
         connect_timeout,
         transports: each("transport_socket_matches", &config.transport_socket_matches, transport_match)?,
         transport: own.unwrap_or(Transport::Raw),
-        http: upstream_http::compile(config)?,
+        http: UpstreamHttp { multiplex_above: metadata::multiplex_above(source), ..upstream_http::compile(config)? },
         bind: config.upstream_bind_config.as_ref().map(bind).transpose().under("upstream_bind_config")?.flatten(),
         provenance: metadata::provenance(source),
     })

@@ -16,6 +16,14 @@ pub(super) fn provenance(metadata: Option<&Metadata>) -> Option<Arc<str>> {
     string_field(istio(metadata)?, "config").map(Arc::from)
 }
 
+/// How many requests under way are too many for a connection each: `meltemi.multiplex_above`, a number.
+pub(super) fn multiplex_above(metadata: Option<&Metadata>) -> Option<u32> {
+    match metadata?.filter_metadata.get("meltemi")?.fields.get("multiplex_above")?.kind.as_ref()? {
+        Kind::NumberValue(number) if (0.0..=f64::from(u32::MAX)).contains(number) => Some(*number as u32),
+        _ => None,
+    }
+}
+
 /// The first of the services behind a cluster: `istio.services`.
 pub(super) fn service(metadata: Option<&Metadata>) -> Option<Service> {
     let Kind::ListValue(services) = istio(metadata)?.fields.get("services")?.kind.as_ref()? else { return None };

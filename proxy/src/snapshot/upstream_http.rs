@@ -142,5 +142,6 @@ fn settings(version: UpstreamVersion, windows: Windows, idle_timeout: Option<Dur
         stream_window: windows.stream,
         connection_window: windows.connection,
         max_concurrent_streams: windows.streams,
+        multiplex_above: None,
     }
 }

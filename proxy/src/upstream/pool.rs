@@ -3,7 +3,7 @@
 //! A connection is handed out only while it is open and nothing has come on it. When the peer closed it all the same
 //! before a byte of the request left, the request goes out on another.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,18 +11,17 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::{LocalBoxFuture, Shared};
 use http::Response;
-use http::request::Parts;
 
-use super::connect::{ConnectError, connect};
+use super::connect::{ConnectError, Connected, connect};
 use super::{Host, Upstream};
 use crate::handover::Handover;
 use crate::http::body::RequestBody;
 use crate::http::incoming::Incoming;
 use crate::http1::client::{self, Connection, SendError};
-use crate::http2;
 pub use crate::http2::client::Stream;
-use crate::model::UpstreamVersion;
-use crate::tls::{Alpn, ISTIO_HTTP1, ISTIO_HTTP2};
+use crate::http2::{self, multiplex};
+use crate::model::{UpstreamHttp, UpstreamVersion};
+use crate::tls::{Alpn, ISTIO_HTTP1, ISTIO_HTTP2, MULTIPLEXED};
 
 /// Idle HTTP/1.1 connections kept for one endpoint; more are closed.
 const MAX_IDLE: usize = 256;
@@ -62,6 +61,19 @@ pub struct Pool {
     http1: RefCell<Vec<Box<Connection>>>,
     http2: RefCell<Vec<Rc<http2::client::Connection>>>,
     dialling: RefCell<Option<Dial>>,
+    sharing: Cell<Sharing>,
+}
+
+/// What is known of whether requests of HTTP/1.1 may share a connection here.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    /// It can be tried.
+    #[default]
+    Open,
+    /// It is being tried.
+    Dialling,
+    /// The endpoint is no sidecar of ours.
+    Refused,
 }
 
 type Dial = Shared<LocalBoxFuture<'static, Result<Rc<http2::client::Connection>, Rc<ConnectError>>>>;
@@ -106,6 +118,7 @@ impl Pool {
             http1: RefCell::new(self.http1.take()),
             http2: RefCell::new(self.http2.take()),
             dialling: RefCell::default(),
+            sharing: Cell::new(if self.sharing.get() == Sharing::Refused { Sharing::Refused } else { Sharing::Open }),
         }
     }
 
@@ -134,10 +147,14 @@ impl Pool {
     }
 
     /// An HTTP/2 connection with room for one more stream.
-    fn shared(&self, limit: usize) -> Option<Rc<http2::client::Connection>> {
+    fn shared(
+        &self,
+        limit: usize,
+        fits: impl Fn(&http2::client::Connection) -> bool,
+    ) -> Option<Rc<http2::client::Connection>> {
         let mut open = self.http2.borrow_mut();
         open.retain(|conn| !conn.is_closed());
-        open.iter().find(|conn| conn.has_room(limit)).cloned()
+        open.iter().find(|conn| fits(conn) && conn.has_room(limit)).cloned()
     }
 }
 
@@ -159,8 +176,48 @@ pub async fn send(
 ) -> Result<Answer, Failure> {
     match version {
         Version::Http1 => send_http1(handover, upstream, host, request, body).await,
-        Version::Http2 => send_http2(handover, upstream, host, request.parts, body).await,
+        Version::Http2 => send_http2(handover, upstream, host, request, body).await,
     }
+}
+
+/// A connection that a request of HTTP/1.1 may share. Only where many are under way does it cost less than one of its own,
+/// so the first ones do not wait for it.
+fn shareable(
+    handover: &Arc<Handover>,
+    upstream: &Upstream,
+    host: &Rc<Host>,
+    request: client::Request<'_>,
+) -> Option<Rc<http2::client::Connection>> {
+    let http = &upstream.cluster.http;
+    let few = http.multiplex_above.is_none_or(|above| host.active.get() <= above);
+    if few || request.upgrade || host.pool.sharing.get() == Sharing::Refused {
+        return None;
+    }
+    let found = host.pool.shared(http.max_concurrent_streams as usize, |connection| connection.multiplexes);
+    if found.is_none() && host.pool.sharing.replace(Sharing::Dialling) == Sharing::Open {
+        let (handover, cluster, endpoint) = (handover.clone(), upstream.cluster.clone(), host.endpoint.clone());
+        let weak = Rc::downgrade(host);
+        tokio::task::spawn_local(async move {
+            let connected = connect(&handover, &cluster, &endpoint, Some(MULTIPLEXED)).await;
+            let Some(host) = weak.upgrade() else { return };
+            let sharing = share(&host.pool, connected, &cluster.http).await;
+            host.pool.sharing.set(sharing);
+        });
+    }
+    found
+}
+
+/// Puts a new connection where it belongs.
+async fn share(pool: &Pool, connected: Result<Connected, ConnectError>, http: &UpstreamHttp) -> Sharing {
+    let Ok(connected) = connected else { return Sharing::Open };
+    if connected.alpn.as_deref() != Some(multiplex::ALPN.as_bytes()) {
+        pool.put(Connection::new(connected.io, connected.principal));
+        return Sharing::Refused;
+    }
+    if let Ok(connection) = http2::client::Connection::open(connected, http).await {
+        pool.http2.borrow_mut().push(connection);
+    }
+    Sharing::Open
 }
 
 async fn send_http1(
@@ -170,6 +227,14 @@ async fn send_http1(
     request: client::Request<'_>,
     mut body: RequestBody,
 ) -> Result<Answer, Failure> {
+    if let Some(connection) = shareable(handover, upstream, host, request) {
+        let stream = Some(Stream::open(connection.clone()));
+        match http2::client::send(&connection, request, body).await {
+            Ok(response) => return Ok(Answer { response, stream, principal: connection.principal.clone() }),
+            Err((_, Some(unsent))) => body = unsent,
+            Err((error, _)) => return Err(error.into()),
+        }
+    }
     loop {
         let connection = match host.pool.idle(upstream.cluster.http.idle_timeout) {
             Some(connection) => connection,
@@ -197,13 +262,13 @@ async fn send_http2(
     handover: &Arc<Handover>,
     upstream: &Upstream,
     host: &Rc<Host>,
-    parts: &Parts,
+    request: client::Request<'_>,
     mut body: RequestBody,
 ) -> Result<Answer, Failure> {
     let limit = upstream.cluster.http.max_concurrent_streams as usize;
     let mut fresh = false;
     loop {
-        let connection = match host.pool.shared(limit) {
+        let connection = match host.pool.shared(limit, |_| true) {
             Some(connection) => connection,
             None => {
                 fresh = true;
@@ -211,7 +276,7 @@ async fn send_http2(
             }
         };
         let stream = Some(Stream::open(connection.clone()));
-        match http2::client::send(&connection, parts, body).await {
+        match http2::client::send(&connection, request, body).await {
             Ok(response) => return Ok(Answer { response, stream, principal: connection.principal.clone() }),
             // The connection was closed before: take another.
             Err((_, Some(unsent))) if !fresh => body = unsent,
@@ -234,7 +299,7 @@ async fn dial_http2(
     let weak = Rc::downgrade(host);
     let dial = async move {
         let connected = connect(&handover, &cluster, &endpoint, Some(Version::Http2.alpn())).await.map_err(Rc::new)?;
-        let opened = http2::client::Connection::open(connected.io, connected.principal, &cluster.http).await;
+        let opened = http2::client::Connection::open(connected, &cluster.http).await;
         opened.map_err(|error| {
             Rc::new(ConnectError::Io { address: endpoint.address, source: std::io::Error::other(error) })
         })

@@ -56,6 +56,7 @@ fn cluster(name: &str) -> Compiled {
             stream_window: 65_535,
             connection_window: 65_535,
             max_concurrent_streams: 100,
+            multiplex_above: None,
         },
         bind: None,
         provenance: None,
