@@ -40,10 +40,10 @@ impl<B: Body<Data = Bytes> + Unpin> Sending<B> {
                 }
             }
             self.blocked = false;
-            if let Poll::Ready(_) = self.stream.poll_reset(cx) {
-                return Poll::Ready(Ok(()));
-            }
-            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+                return self.stream.poll_reset(cx).map(|_| Ok(()));
+            };
+            match frame {
                 Some(Ok(frame)) => {
                     if self.send(frame) {
                         return Poll::Ready(Ok(()));
