@@ -25,6 +25,8 @@ use crate::upstream::connect::Connected;
 
 /// Streams on a connection whose peer has not said yet how many it takes; what Envoy and our sidecars allow.
 const INITIAL_STREAMS: usize = 100;
+/// What the head of a response may take, in bytes as HPACK counts them.
+const MAX_HEAD: u32 = 64 * 1024;
 /// A peer that answers no PING for so long is gone.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_ANSWER: Duration = Duration::from_secs(10);
@@ -80,6 +82,7 @@ impl Connection {
             .initial_window_size(http.stream_window)
             .initial_connection_window_size(http.connection_window)
             .initial_max_send_streams(INITIAL_STREAMS)
+            .max_header_list_size(MAX_HEAD)
             .handshake(Coalesced::new(io))
             .await?;
         let driven = Rc::new(Driven { allowed: Cell::new(INITIAL_STREAMS), closed: Cell::new(false) });

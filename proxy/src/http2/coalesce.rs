@@ -14,6 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const BULK: usize = 8 * 1024;
 /// Gathered bytes at which a writer waits for the socket.
 const FULL: usize = 64 * 1024;
+/// Writes of one request.
+const ALONE: u32 = 4;
 /// Room for a few heads.
 const ROOM: usize = 4 * 1024;
 
@@ -66,8 +68,8 @@ async fn flush<S: AsyncWrite + Unpin>(state: Rc<RefCell<State<S>>>) {
         if !due {
             return;
         }
-        // One write alone is one request alone: nobody else will add to it.
-        if state.borrow().writes > 1 {
+        // A request alone writes head, data and windows: nobody else will add to them.
+        if state.borrow().writes > ALONE {
             tokio::task::yield_now().await;
         }
         std::future::poll_fn(|cx| state.borrow_mut().poll_deferred(cx)).await;
