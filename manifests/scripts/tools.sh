@@ -63,7 +63,7 @@ deny() { # checks licences, sources and banned crates
 
 case "${1:-}" in
 demo) packages ip:iproute2 iptables:iptables nft:nftables ;;
-test) packages ip:iproute2 iptables:iptables nft:nftables && envoy && h2spec ;;
+test) packages ip:iproute2 iptables:iptables nft:nftables strace:strace && envoy && h2spec ;;
 lint) deny ;;
 bench) packages ip:iproute2 iptables:iptables nft:nftables && envoy && rivals ;;
 *) echo "usage: tools.sh demo|test|lint|bench" >&2 && exit 2 ;;
