@@ -31,6 +31,11 @@ bench: bench-tools ## our proxy beside Envoy, HAProxy and nginx, some 40 minutes
 bench-quick: bench-tools ## the same for a moment each: shows that every load works, not how fast; fails when a request does
 	@$(BENCH) run --runs 1 --seconds 0.5 $(ARGS)
 
+instructions: release ## instructions per request of our two sidecars, by valgrind: judges between two versions of ours
+	@manifests/scripts/tools.sh instructions
+	cargo build --locked --release --package bench
+	@$(BENCH) instructions $(ARGS)
+
 bench-tools: release
 	@manifests/scripts/tools.sh bench
 	cargo build --locked --release --package bench
@@ -60,4 +65,4 @@ fmt: ## formats the code
 	cargo fmt --all
 
 
-.PHONY: test-hostile help demo build release test test-unit lint forget fmt bench bench-quick bench-tools
+.PHONY: test-hostile help demo build release test test-unit lint forget fmt bench bench-quick bench-tools instructions
