@@ -30,6 +30,10 @@ const SCENES: [(&str, Service, &str); 2] = [
     ("HTTP/1.1", Service::Http1, "--kind http1 --connections 1"),
     ("HTTP/2", Service::Http2, "--kind http2 --connections 1 --streams 1"),
 ];
+/// Seconds: a first connection between the sidecars takes more than one of them under valgrind.
+const WARM_UP: f64 = 4.0;
+/// The shorter of two loads, as a part of the longer: their difference is without what a connection costs.
+const SHORT: f64 = 0.2;
 const SIDES: [Side; 2] = [Side::Client, Side::Server];
 
 /// Counts inside a sandbox; call it before any thread exists.
@@ -57,18 +61,34 @@ fn run(arguments: &InstructionsArgs) -> anyhow::Result<()> {
     let bed = Bed::start(ours, &programs, Cpus { proxies: 0, rest: 1 })?;
     for (name, service, flags) in SCENES {
         // The connection between the sidecars is made, and every path has been walked, before the count begins.
-        send(&bed, service, flags, 1.0)?;
-        for side in SIDES {
-            tell(folder.path(), bed.pid(side)?, "zero")?;
-        }
-        let requests = send(&bed, service, flags, arguments.seconds)?;
-        for side in SIDES {
-            let count = counted(folder.path(), bed.pid(side)?)?;
-            let per = count as f64 / requests as f64;
+        send(&bed, service, flags, WARM_UP)?;
+        let short = window(&bed, folder.path(), service, flags, arguments.seconds * SHORT)?;
+        let long = window(&bed, folder.path(), service, flags, arguments.seconds)?;
+        ensure!(long.requests > short.requests, "too few requests to say anything; give more --seconds");
+        let requests = long.requests - short.requests;
+        for (number, side) in SIDES.into_iter().enumerate() {
+            let more = long.instructions[number].saturating_sub(short.instructions[number]);
+            let per = more as f64 / requests as f64;
             println!("{name}, sidecar of the {side:?}: {per:.0} instructions per request, over {requests}");
         }
     }
     Ok(())
+}
+
+/// One load and what it took.
+struct Window {
+    requests: u64,
+    /// Of the client's sidecar and the server's.
+    instructions: [u64; 2],
+}
+
+fn window(bed: &Bed, folder: &Path, service: Service, flags: &str, seconds: f64) -> anyhow::Result<Window> {
+    for side in SIDES {
+        tell(folder, bed.pid(side)?, "zero")?;
+    }
+    let requests = send(bed, service, flags, seconds)?;
+    let [client, server] = SIDES.map(|side| counted(folder, bed.pid(side)?));
+    Ok(Window { requests, instructions: [client?, server?] })
 }
 
 /// A program that runs `meltemi`, its proxies under callgrind.
