@@ -1,7 +1,8 @@
 //! `bench instructions`: how many instructions a request takes in each of our two sidecars, counted by valgrind's callgrind.
 //!
-//! Unlike CPU time it hardly differs from run to run, and so judges between two versions of ours. It knows nothing of what
-//! the kernel does for them, of caches or of AVX-512, which valgrind lacks: it does not compare us with other proxies.
+//! It differs by about one per cent from run to run, far less than CPU time, and so judges between two versions of ours.
+//! What differs is work by the clock, which fewer requests share on a busy machine. It knows nothing of what the kernel
+//! does, of caches or of AVX-512, which valgrind lacks: it does not compare us with other proxies.
 
 use crate::bed::{Bed, Cpus};
 use crate::limits;
