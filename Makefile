@@ -33,6 +33,11 @@ bench-quick: build ## the same for a moment each, of the debug program: shows th
 	cargo build --locked --package bench
 	@MELTEMI=$(MELTEMI) $(CARGO_TARGET_DIR)/debug/bench run --runs 1 --seconds 0.3 --peers meltemi,envoy $(ARGS)
 
+instructions: release ## instructions per request of our two sidecars, by valgrind: judges between two versions of ours
+	@manifests/scripts/tools.sh instructions
+	cargo build --locked --release --package bench
+	@$(BENCH) instructions $(ARGS)
+
 bench-tools: release
 	@manifests/scripts/tools.sh bench
 	cargo build --locked --release --package bench
@@ -62,4 +67,4 @@ fmt: ## formats the code
 	cargo fmt --all
 
 
-.PHONY: test-hostile help demo build release test test-unit lint forget fmt bench bench-quick bench-tools
+.PHONY: test-hostile help demo build release test test-unit lint forget fmt bench bench-quick bench-tools instructions

@@ -4,6 +4,7 @@
 mod bed;
 mod byhand;
 mod head;
+mod instructions;
 mod limits;
 mod loads;
 mod machine;
@@ -31,6 +32,8 @@ struct Arguments {
 enum Command {
     /// Runs loads through peers in turn and prints one table.
     Run(run::RunArgs),
+    /// Counts our own instructions per request, to compare two versions of ours.
+    Instructions(instructions::InstructionsArgs),
     /// The load in the client's pod; prints one line of JSON.
     Load(traffic::LoadArgs),
     /// The server in the server's pod.
@@ -40,6 +43,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Run(arguments) => return run::in_sandbox(arguments),
+        Command::Instructions(arguments) => return instructions::in_sandbox(arguments),
         Command::Load(arguments) => traffic::run(arguments),
         Command::Serve => serve::run(),
     };

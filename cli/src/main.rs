@@ -1,6 +1,8 @@
 //! `meltemi`: one binary for every part of the mesh. Each command is a file of its own.
 
 mod agent;
+#[cfg(debug_assertions)]
+mod allocations;
 mod control_plane;
 mod demo;
 mod duration;
@@ -15,8 +17,13 @@ use clap::{Parser, Subcommand};
 use logging::LogFormat;
 use std::process::ExitCode;
 
+#[cfg(not(debug_assertions))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[cfg(debug_assertions)]
+#[global_allocator]
+static ALLOCATOR: allocations::Counting = allocations::Counting;
 
 /// A service mesh of small sidecars.
 #[derive(Debug, Parser)]

@@ -112,5 +112,9 @@ fn options(args: ProxyArgs) -> ProxyOptions {
             file => AccessLogTarget::File(PathBuf::from(file)),
         },
         report_every: args.report_every,
+        #[cfg(debug_assertions)]
+        allocations: Some(crate::allocations::count),
+        #[cfg(not(debug_assertions))]
+        allocations: None,
     }
 }

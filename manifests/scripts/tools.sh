@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what a make target needs beyond Rust and make: `tools.sh demo|test|lint|bench`.
+# Installs what a make target needs beyond Rust and make: `tools.sh demo|test|lint|bench|instructions`.
 # System packages only as root; without root it says in one line what is missing.
 set -eu
 
@@ -63,8 +63,9 @@ deny() { # checks licences, sources and banned crates
 
 case "${1:-}" in
 demo) packages ip:iproute2 iptables:iptables nft:nftables ;;
-test) packages ip:iproute2 iptables:iptables nft:nftables && envoy && h2spec ;;
+test) packages ip:iproute2 iptables:iptables nft:nftables strace:strace && envoy && h2spec ;;
 lint) deny ;;
 bench) packages ip:iproute2 iptables:iptables nft:nftables && envoy && rivals ;;
-*) echo "usage: tools.sh demo|test|lint|bench" >&2 && exit 2 ;;
+instructions) packages ip:iproute2 iptables:iptables nft:nftables valgrind:valgrind ;;
+*) echo "usage: tools.sh demo|test|lint|bench|instructions" >&2 && exit 2 ;;
 esac

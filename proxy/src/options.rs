@@ -59,6 +59,8 @@ pub struct ProxyOptions {
     pub access_log: AccessLogTarget,
     /// How often metrics are sent to the hub.
     pub report_every: Duration,
+    /// Tells how often the process has asked for memory, where that is counted: in debug builds.
+    pub allocations: Option<fn() -> u64>,
 }
 
 /// What happens to a destination that nobody can be asked about.

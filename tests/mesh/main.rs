@@ -6,6 +6,7 @@
 mod bad_input;
 mod config;
 mod cost;
+mod costs;
 mod descriptors;
 mod discovery;
 mod faults;
@@ -21,6 +22,7 @@ mod protocols;
 mod raw_h2;
 mod reload;
 mod smuggling;
+mod strace;
 mod victim;
 mod waiting;
 mod weights;
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         descriptors::tests(),
         lossless::tests(),
         cost::tests(),
+        costs::tests(),
         envoy::tests(),
         demo::tests(),
     ];

@@ -1,5 +1,5 @@
-//! An application for tests that speaks HTTP/1.1 and HTTP/2 without TLS: `GET /bytes/1000000` gets so many bytes (16 MiB at most), any
-//! other request is read whole and answered with how many bytes its body had.
+//! An application for tests that speaks HTTP/1.1 and HTTP/2 without TLS: `GET /bytes/1000000` gets so many bytes (16 MiB at most),
+//! `/echo` gets its own body back, any other request is read whole and answered with how many bytes its body had.
 
 use std::convert::Infallible;
 use std::sync::OnceLock;
@@ -69,6 +69,11 @@ async fn serve(stream: TcpStream) {
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     if let Some(count) = request.uri().path().strip_prefix("/bytes/").and_then(|count| count.parse::<usize>().ok()) {
         return Ok(Response::new(Full::new(LARGEST.get_or_init(|| vec![b'x'; 16 << 20].into()).slice(..count))));
+    }
+    if request.uri().path() == "/echo" {
+        // A client that breaks off gets what was there: nobody reads it.
+        let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        return Ok(Response::new(Full::new(body)));
     }
     let head = request.method() == Method::HEAD;
     let mut body = request.into_body();

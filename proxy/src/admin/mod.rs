@@ -81,6 +81,7 @@ async fn answer(
         (Surface::Admin, &Method::GET, "/config_dump") => config_dump(dump).await,
         (Surface::Admin, &Method::GET, "/certs") => json(&dump::certificate(handover)),
         (Surface::Admin, &Method::GET, "/server_info") => json(&dump::server_info(handover)),
+        (Surface::Admin, &Method::GET, "/allocations") => allocations(handover),
         (Surface::Admin, &Method::GET, "/") => text(StatusCode::OK, INDEX),
         (Surface::Admin, _, "/config_dump" | "/certs" | "/server_info" | "/") => {
             text(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here\n")
@@ -93,6 +94,7 @@ const INDEX: &str = "/config_dump       what is in force, what waits, what was r
 /certs             our certificate\n\
 /server_info       who this proxy is\n\
 /stats/prometheus  metrics\n\
+/allocations       how often memory was asked for, in debug builds\n\
 /ready             200 when it serves\n";
 
 /// A page of the web must not reach this port through a name of its own that resolves to loopback.
@@ -118,6 +120,14 @@ fn metrics(handover: &Handover) -> Response<Full<Bytes>> {
     let mut response = text(StatusCode::OK, handover.metrics.text());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(Metrics::content_type()));
     response
+}
+
+/// Not among the metrics, which take far more allocations to write than a request does.
+fn allocations(handover: &Handover) -> Response<Full<Bytes>> {
+    match handover.options.allocations {
+        Some(count) => text(StatusCode::OK, format!("{}\n", count())),
+        None => text(StatusCode::NOT_FOUND, "only debug builds count their allocations\n"),
+    }
 }
 
 async fn config_dump(dump: &mpsc::Sender<DumpRequest>) -> Response<Full<Bytes>> {
