@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::origin::Origin;
 use crate::raw_h2::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, Heard, INITIAL_WINDOW_SIZE, PING, PRIORITY, RST_STREAM,
-    SETTINGS, WINDOW_UPDATE, block, flood, frame, get, hear, opening, post,
+    SETTINGS, WINDOW_UPDATE, block, flood, frame, get, hear, hear_and_answer, opening, post,
 };
 use crate::victim::{self, Seen};
 use crate::waiting::until;
@@ -280,26 +280,29 @@ fn deaf_readers() -> Outcome {
     // to the application. That is 57 MiB for both.
     ensure!(grown < 64 * MIB, "two connections that read nothing cost {} MiB", grown / MIB);
     if heavy() {
-        until("the end of a connection that takes nothing", Duration::from_secs(60), || {
-            match scene.counted("http2_write_stalled")? {
-                1 => Ok(()),
-                times => Err(format!("counted {times} times")),
-            }
-        })?;
-        until("one connection less", Duration::from_secs(5), || match scene.open()? {
-            1 => Ok(()),
-            open => Err(format!("{open} are open")),
-        })?;
-        until("the end of streams without a window", Duration::from_secs(400), || {
-            match scene.counted("http2_stream_stalled")? {
-                100 => Ok(()),
-                times => Err(format!("counted {times} times")),
-            }
-        })?;
+        are_ended(&scene, held)?;
     }
-    drop(held);
     scene.lab.check()?;
     Ok(())
+}
+
+/// The first connection's socket is full: it ends. The second one's peer is alive: its streams end.
+fn are_ended(scene: &Scene, held: Vec<TcpStream>) -> Outcome {
+    let [_full, mut alive] = <[TcpStream; 2]>::try_from(held).map_err(|held| format!("{} connections", held.len()))?;
+    std::thread::scope(|scope| {
+        let patience = Duration::from_secs(400);
+        let alive = scope.spawn(move || hear_and_answer(&mut alive, patience, |heard| heard.resets == 100));
+        until("the end of a connection that takes nothing", Duration::from_secs(60), || {
+            match (scene.counted("http2_write_stalled")?, scene.open()?) {
+                (1, 1) => Ok(()),
+                (times, open) => Err(format!("counted {times} times, {open} are open")),
+            }
+        })?;
+        let heard = alive.join().expect("a reader");
+        let counted = scene.counted("http2_stream_stalled")?;
+        ensure!(heard.resets == 100 && !heard.ended && counted == 100, "{counted} counted, {heard:?}");
+        Ok(())
+    })
 }
 
 /// Room for so many connections in this process.

@@ -39,6 +39,8 @@ const MAX_LOCAL_RESETS: usize = 1024;
 /// Bytes of a response that wait for the socket, for each stream: 12.5 MiB for 100 streams of a peer that reads nothing.
 const MAX_UNSENT: usize = 128 * 1024;
 
+const WRITE_STALLED: &str = "http2_write_stalled";
+
 type Serving = server::Connection<FrameGuard<Coalesced<Io>>, Bytes>;
 
 /// Serves until the connection ends.
@@ -65,7 +67,7 @@ pub async fn serve(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -> 
     tokio::select! {
         biased;
         served = accept(&mut serving, worker, connection, &stalls) => return told(served),
-        () = pings.as_mut() => return Err("http2_ping_unanswered"),
+        () = pings.as_mut() => return Err(unanswered(&stalls)),
         over = stalled.as_mut() => {
             if over == Over::Idle {
                 serving.graceful_shutdown();
@@ -82,7 +84,7 @@ pub async fn serve(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -> 
     tokio::select! {
         biased;
         served = accept(&mut serving, worker, connection, &stalls) => told(served),
-        () = pings => Err("http2_ping_unanswered"),
+        () = pings => Err(unanswered(&stalls)),
         over = stalled => ended(over),
         () = refused_by_now(worker, connection) => Ok(()),
         _ = phase.wait_for(|phase| *phase >= Phase::Stopping) => Ok(()),
@@ -103,9 +105,14 @@ async fn open(connection: &Connection, guard: FrameGuard<Coalesced<Io>>) -> Resu
         .await
 }
 
+/// A PING that cannot leave has no answer either, and then that is the reason.
+fn unanswered(stalls: &Stalls) -> &'static str {
+    if stalls.is_blocked() { WRITE_STALLED } else { "http2_ping_unanswered" }
+}
+
 fn ended(over: Over) -> Result<(), &'static str> {
     match over {
-        Over::Socket => Err("http2_write_stalled"),
+        Over::Socket => Err(WRITE_STALLED),
         Over::Idle => Ok(()),
     }
 }
