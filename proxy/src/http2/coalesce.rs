@@ -323,7 +323,8 @@ mod tests {
                     taken += written.unwrap();
                     assert!(taken < FULL + BULK + 16, "{taken} bytes in pieces of {length}");
                 }
-                assert!(timeout(HANGS, stream.flush()).await.is_err(), "it is not flushed");
+                // A bulky piece is not gathered: what was taken of it is in the socket.
+                assert_eq!(timeout(HANGS, stream.flush()).await.is_ok(), length >= BULK, "in pieces of {length}");
             });
         }
     }
