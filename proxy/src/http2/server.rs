@@ -26,6 +26,7 @@ use crate::http::incoming::Incoming;
 use crate::http::response_body::ResponseBody;
 use crate::http::server::{LAST_MOMENTS, refused_by_now};
 use crate::http1::encode;
+use crate::http1::server::taking;
 use crate::io::Io;
 use crate::worker::{Connection, Worker};
 
@@ -52,8 +53,7 @@ pub async fn serve(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -> 
     let (stalls, verdict) = (Stalls::new(), Verdict::default());
     let guard =
         FrameGuard::new(Coalesced::new(io), Flood::new(settings.max_head_bytes), stalls.clone(), verdict.clone());
-    let limits =
-        Limits { socket: PING_EVERY + PING_ANSWER, stream: settings.stream_idle_timeout, idle: settings.idle_timeout };
+    let limits = Limits { socket: PING_EVERY + PING_ANSWER, stream: taking(settings), idle: settings.idle_timeout };
     let count = |reason: &str| worker.handover.stats.invalid_requests.with(&[reason]).inc();
     let mut stalled = pin!(stalls.watch(&limits, || count("http2_stream_stalled")));
     let mut phase = worker.handover.phase.clone();
