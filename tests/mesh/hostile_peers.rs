@@ -140,9 +140,13 @@ impl Scene {
     }
 
     fn counted(&self, reason: &str) -> Result<u64, String> {
+        self.total("meltemi_invalid_requests_total", reason)
+    }
+
+    fn total(&self, name: &str, reason: &str) -> Result<u64, String> {
         let pod = self.lab.pod("origin").map_err(|error| error.to_string())?;
         let text = pod.admin("/stats/prometheus").map_err(|error| error.to_string())?.text();
-        let series = format!("meltemi_invalid_requests_total{{reason=\"{reason}\"}} ");
+        let series = format!("{name}{{reason=\"{reason}\"}} ");
         Ok(text.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok()).unwrap_or(0))
     }
 }
@@ -344,9 +348,10 @@ fn silent() -> Outcome {
     let grown = resident.saturating_sub(before);
     println!("{count} silent connections, {open} open at the end: {} KiB more", grown / 1024);
     ensure!(grown < count * 20 * 1024, "{count} silent connections cost {} MiB", grown / MIB);
-    until("the end of silent connections", Duration::from_secs(10), || match scene.open()? {
-        0 => Ok(()),
-        open => Err(format!("{open} are open")),
+    let refused = || scene.total("meltemi_connections_refused_total", "silent");
+    until("the end of silent connections", Duration::from_secs(10), || match (scene.open()?, refused()?) {
+        (0, times) if times >= count => Ok(()),
+        (open, times) => Err(format!("{open} are open, {times} were counted")),
     })?;
     drop(held);
     scene.lab.check()?;
