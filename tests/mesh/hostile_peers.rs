@@ -1,7 +1,7 @@
 //! Hostile and slow peers: they are ended with a reason that is counted, memory stays within a bound, and a client beside
 //! them notices nothing.
 //!
-//! `MELTEMI_HEAVY=1` (`make test-hostile`) also waits for what takes longer than half a minute to be ended.
+//! `MELTEMI_HEAVY=1` (`make test-hostile`) also floods again and again, and waits for what takes minutes to be ended.
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::origin::Origin;
 use crate::raw_h2::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, Heard, INITIAL_WINDOW_SIZE, PING, PRIORITY, RST_STREAM,
-    SETTINGS, WINDOW_UPDATE, block, flood, frame, get, hear, opening, post,
+    SETTINGS, WINDOW_UPDATE, block, flood, frame, get, hear, hear_and_answer, opening, post,
 };
 use crate::victim::{self, Seen};
 use crate::waiting::until;
@@ -27,7 +27,15 @@ const SERVICE: ([u8; 4], u16) = ([10, 96, 2, 13], 80);
 const POD: ([u8; 4], u16) = ([10, 44, 2, 13], 8080);
 /// An application that accepts and never reads.
 const DEAF: ([u8; 4], u16) = ([10, 44, 2, 13], 8081);
+/// What the attacker makes work hard: a thread of its own, because one that is busy with bodies of many MiB keeps its other
+/// clients waiting, and the sidecars have no part in that.
+const BULK: ([u8; 4], u16) = ([10, 44, 2, 13], 8082);
+const ATTACKER: [u8; 4] = [10, 44, 2, 99];
+/// How often the victim's times are taken until they are good.
+const ATTEMPTS: u32 = 3;
 const MIB: u64 = 1 << 20;
+/// A connection that both ends hold, in the kernel's table.
+const ESTABLISHED: &str = "01";
 /// ENHANCE_YOUR_CALM.
 const CALM: u32 = 11;
 
@@ -43,13 +51,13 @@ pub fn tests() -> Vec<Trial> {
 }
 
 fn heavy() -> bool {
-    std::env::var_os("MELTEMI_HEAVY").is_some()
+    std::env::var_os("MELTEMI_HEAVY").is_some_and(|heavy| heavy == "1")
 }
 
 /// A lab with a victim, an attacker without a sidecar, and an origin that both go to.
 struct Scene {
     lab: Lab,
-    _origin: Origin,
+    _origins: [Origin; 2],
     _config: Config,
 }
 
@@ -59,13 +67,13 @@ impl Scene {
         config.client("victim", 2, true);
         config.client("attacker", 99, false);
         config.client("origin", 13, true);
-        let ports = [("http", 80, 8080), ("http2-deaf", 81, 8081)];
+        let ports = [("http", 80, 8080), ("http2-deaf", 81, 8081), ("http-bulk", 82, 8082)];
         let service = crate::config::service("origin", "10.96.2.13", &ports)
             + &crate::config::endpoints("origin", &ports, [("origin", 13)].into_iter());
         config.write("origin-service.yaml", &service);
         let lab = config.start()?;
-        let origin = Origin::start(lab.pod("origin")?, 8080)?;
-        let scene = Self { lab, _origin: origin, _config: config };
+        let origins = [Origin::start(lab.pod("origin")?, 8080)?, Origin::start(lab.pod("origin")?, BULK.1)?];
+        let scene = Self { lab, _origins: origins, _config: config };
         until("the origin", Duration::from_secs(10), || match scene.victim().get(SERVICE, "/") {
             Ok(response) if response.status == 200 => Ok(()),
             other => Err(format!("{other:?}")),
@@ -88,20 +96,29 @@ impl Scene {
         victim::beside(self.victim(), SERVICE, || std::thread::sleep(Duration::from_secs(1))).0
     }
 
-    /// What the victim sees meanwhile must be as in normal times.
+    /// What the victim sees meanwhile must be as in normal times. Other programs of the machine may spoil a measurement, so
+    /// there are [`ATTEMPTS`]: what the attack itself does to the victim it does each time.
     fn unharmed<T>(
         &self,
         what: &str,
-        normal: &Seen,
-        during: impl FnOnce() -> Result<T, Box<dyn std::error::Error>>,
+        mut during: impl FnMut() -> Result<T, Box<dyn std::error::Error>>,
     ) -> Result<T, Box<dyn std::error::Error>> {
-        let (seen, result) = victim::beside(self.victim(), SERVICE, during);
-        println!("{what}: the victim's p99 {:?} of {}, normally {:?}", seen.p99(), seen.count(), normal.p99());
-        let result = result?;
-        if seen.is_unharmed(normal) {
-            return Ok(result);
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let normal = self.normal();
+            let (seen, result) = victim::beside(self.victim(), SERVICE, &mut during);
+            println!("{what}: the victim's p99 {:?} of {}, normally {:?}", seen.p99(), seen.count(), normal.p99());
+            let result = result?;
+            if seen.is_unharmed(&normal) {
+                return Ok(result);
+            }
+            // An error is none of the machine's.
+            if attempt == ATTEMPTS || !seen.errors.is_empty() {
+                let (p99, normal, errors) = (seen.p99(), normal.p99(), seen.errors);
+                return Err(format!("{what}: p99 {p99:?}, normally {normal:?}, errors {errors:?}").into());
+            }
         }
-        Err(format!("{what}: p99 {:?}, normally {:?}, errors {:?}", seen.p99(), normal.p99(), seen.errors).into())
     }
 
     /// Resident memory of the server's sidecar in bytes.
@@ -109,10 +126,27 @@ impl Scene {
         Ok(self.lab.pod("origin")?.sidecar().ok_or("no sidecar")?.memory()?.rss)
     }
 
+    /// Connections of the attacker that the server's sidecar has not closed.
+    fn open(&self) -> Result<usize, String> {
+        let read = || std::fs::read_to_string("/proc/thread-self/net/tcp");
+        let table = self.lab.pod("origin").map_err(|error| error.to_string())?.enter(read);
+        let table = table.and_then(|table| table).map_err(|error| error.to_string())?;
+        let attacker = format!("{:08X}:", u32::from_ne_bytes(ATTACKER));
+        let open = |line: &str| {
+            let mut fields = line.split_whitespace().skip(2);
+            fields.next().is_some_and(|remote| remote.starts_with(&attacker)) && fields.next() == Some(ESTABLISHED)
+        };
+        Ok(table.lines().filter(|line| open(line)).count())
+    }
+
     fn counted(&self, reason: &str) -> Result<u64, String> {
+        self.total("meltemi_invalid_requests_total", reason)
+    }
+
+    fn total(&self, name: &str, reason: &str) -> Result<u64, String> {
         let pod = self.lab.pod("origin").map_err(|error| error.to_string())?;
         let text = pod.admin("/stats/prometheus").map_err(|error| error.to_string())?.text();
-        let series = format!("meltemi_invalid_requests_total{{reason=\"{reason}\"}} ");
+        let series = format!("{name}{{reason=\"{reason}\"}} ");
         Ok(text.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok()).unwrap_or(0))
     }
 }
@@ -173,32 +207,39 @@ fn attacks() -> Vec<Attack> {
     ]
 }
 
+impl Scene {
+    /// Must end it as a flood, and count that once.
+    fn suffer(&self, attack: Attack) -> Result<(), Box<dyn std::error::Error>> {
+        let Attack { name, reason, .. } = attack;
+        let counted = self.counted(reason)?;
+        let started = Instant::now();
+        let heard = flood(self.attack(attack.target)?, &attack.before, attack.times, attack.again);
+        println!("{name}: {heard:?} after {:?}, {} MiB", started.elapsed(), self.resident()? / MIB);
+        if !heard.ended || heard.goaway.is_some_and(|code| code != CALM) {
+            return Err(format!("{name}: not ended as a flood: {heard:?}").into());
+        }
+        until(reason, Duration::from_secs(5), || match self.counted(reason)? - counted {
+            1 => Ok(()),
+            times => Err(format!("{name}: counted {times} times")),
+        })?;
+        Ok(())
+    }
+}
+
 fn floods() -> Outcome {
     let scene = Scene::start()?;
     let _deaf = scene.lab.pod("origin")?.listen(([0, 0, 0, 0], 8081))?;
-    let normal = scene.normal();
     let before = scene.resident()?;
-    scene.unharmed("floods", &normal, || {
-        for attack in attacks() {
-            let Attack { name, reason, .. } = attack;
-            let counted = scene.counted(reason)?;
-            let started = Instant::now();
-            let heard = flood(scene.attack(attack.target)?, &attack.before, attack.times, attack.again);
-            println!("{name}: {heard:?} after {:?}, {} MiB", started.elapsed(), scene.resident()? / MIB);
-            if !heard.ended || heard.goaway.is_some_and(|code| code != CALM) {
-                return Err(format!("{name}: not ended as a flood: {heard:?}").into());
-            }
-            until(reason, Duration::from_secs(5), || match scene.counted(reason)? - counted {
-                1 => Ok(()),
-                times => Err(format!("{name}: counted {times} times")),
-            })?;
+    scene.unharmed("floods", || {
+        for _ in 0..if heavy() { 20 } else { 1 } {
+            attacks().into_iter().try_for_each(|attack| scene.suffer(attack))?;
         }
         Ok(())
     })?;
     let grown = scene.resident()?.saturating_sub(before);
     println!("{} MiB at first, {grown} bytes more after all floods", before / MIB);
-    // The heaviest holds 33 thousand unread frames of one byte at under 1 KiB each: what h2 allows for a connection
-    // window of 16 MiB.
+    // The heaviest holds 32,896 unread frames of one byte at under 1 KiB each: half the connection window of 16 MiB is for
+    // what frames lack of 256 bytes.
     ensure!(grown < 48 * MIB, "the floods left {} MiB", grown / MIB);
     scene.lab.check()?;
     Ok(())
@@ -226,7 +267,7 @@ fn tiny_and_honest() -> Outcome {
 
 /// Asks for so many streams of a mebibyte on one connection and reads none of it.
 fn ask_and_not_read(scene: &Scene, streams: u32, window: u32) -> std::io::Result<TcpStream> {
-    let mut stream = scene.attack(POD)?;
+    let mut stream = scene.attack(BULK)?;
     // As little as possible waits in the kernel instead of the proxy.
     let mut sent = opening(&[(INITIAL_WINDOW_SIZE, window)]);
     sent.extend(frame(WINDOW_UPDATE, 0, 0, &(1_u32 << 30).to_be_bytes()));
@@ -237,11 +278,18 @@ fn ask_and_not_read(scene: &Scene, streams: u32, window: u32) -> std::io::Result
     Ok(stream)
 }
 
+/// Asks for a mebibyte as the others do and reads it: what every first client costs is not theirs.
+fn ask_and_read(scene: &Scene) -> Outcome {
+    let heard = hear(&mut ask_and_not_read(scene, 1, 1 << 30)?, |heard| heard.data >= 1 << 20);
+    ensure!(heard.ok == 1 && heard.data == 1 << 20, "{heard:?}");
+    Ok(())
+}
+
 fn deaf_readers() -> Outcome {
     let scene = Scene::start()?;
-    let normal = scene.normal();
+    ask_and_read(&scene)?;
     let before = scene.resident()?;
-    let held = scene.unharmed("readers that take nothing", &normal, || {
+    let held = scene.unharmed("readers that take nothing", || {
         // Windows without end and a socket that is not read; and no window at all.
         let held = [(100, 1 << 30), (100, 0)].map(|(streams, window)| ask_and_not_read(&scene, streams, window));
         std::thread::sleep(Duration::from_secs(2));
@@ -249,25 +297,35 @@ fn deaf_readers() -> Outcome {
     })?;
     let grown = scene.resident()?.saturating_sub(before);
     println!("two connections of 100 streams that take nothing: {} KiB", grown / 1024);
-    // For a stream: 128 KiB of what it was sent, and a window of what the application has sent on.
-    ensure!(grown < 64 * MIB, "two connections that read nothing cost {} MiB", grown / MIB);
+    // Held are the windows of two connections to the application, 16 MiB each, and for each of the 100 streams whose client has
+    // said that it would take them 128 KiB and the frame of 16 KiB that passed this: 46.1 MiB. Read buffers are of 64 KiB, and
+    // their last frame may not have fitted: 61.5 MiB. What the kernel took of them, 4 MiB, has left holes: 65.5 MiB. For the
+    // state of each of 200 streams and its request we allow 64 KiB: 78 MiB.
+    ensure!(grown < 80 * MIB, "two connections that read nothing cost {} MiB", grown / MIB);
     if heavy() {
-        until("the end of a connection that takes nothing", Duration::from_secs(60), || {
-            match scene.counted("http2_write_stalled")? {
-                1 => Ok(()),
-                times => Err(format!("counted {times} times")),
-            }
-        })?;
-        until("the end of streams without a window", Duration::from_secs(400), || {
-            match scene.counted("http2_stream_stalled")? {
-                100 => Ok(()),
-                times => Err(format!("counted {times} times")),
-            }
-        })?;
+        are_ended(&scene, held)?;
     }
-    drop(held);
     scene.lab.check()?;
     Ok(())
+}
+
+/// The first connection's socket is full: it ends. The second one's peer is alive: its streams end.
+fn are_ended(scene: &Scene, held: Vec<TcpStream>) -> Outcome {
+    let [_full, mut alive] = <[TcpStream; 2]>::try_from(held).map_err(|held| format!("{} connections", held.len()))?;
+    std::thread::scope(|scope| {
+        let patience = Duration::from_secs(400);
+        let alive = scope.spawn(move || hear_and_answer(&mut alive, patience, |heard| heard.resets == 100));
+        until("the end of a connection that takes nothing", Duration::from_secs(60), || {
+            match (scene.counted("http2_write_stalled")?, scene.open()?) {
+                (1, 1) => Ok(()),
+                (times, open) => Err(format!("counted {times} times, {open} are open")),
+            }
+        })?;
+        let heard = alive.join().expect("a reader");
+        let counted = scene.counted("http2_stream_stalled")?;
+        ensure!(heard.resets == 100 && !heard.ended && counted == 100, "{counted} counted, {heard:?}");
+        Ok(())
+    })
 }
 
 /// Room for so many connections in this process.
@@ -280,17 +338,20 @@ fn room(connections: u64) -> Result<u64, nix::Error> {
 fn silent() -> Outcome {
     let scene = Scene::start()?;
     let count = room(10_000)?;
-    let normal = scene.normal();
     let before = scene.resident()?;
-    let held = scene.unharmed("silent connections", &normal, || {
-        Ok((0..count).map(|_| scene.attack(POD)).collect::<std::io::Result<Vec<TcpStream>>>()?)
+    let (held, open, resident) = scene.unharmed("silent connections", || {
+        let held = (0..count).map(|_| scene.attack(POD)).collect::<std::io::Result<Vec<TcpStream>>>()?;
+        // Those that were silent for too long are closed meanwhile: as many as are open at once cost something.
+        let (open, resident) = (scene.open()?, scene.resident()?);
+        Ok((held, open as u64, resident))
     })?;
-    let grown = scene.resident()?.saturating_sub(before);
-    println!("{count} silent connections: {} KiB each", grown / 1024 / count);
-    ensure!(grown < count * 20 * 1024, "{count} silent connections cost {} KiB each", grown / 1024 / count);
-    scene.unharmed("silent connections that are open", &normal, || {
-        std::thread::sleep(Duration::from_secs(1));
-        Ok(())
+    let grown = resident.saturating_sub(before);
+    println!("{count} silent connections, {open} open at the end: {} KiB more", grown / 1024);
+    ensure!(grown < count * 20 * 1024, "{count} silent connections cost {} MiB", grown / MIB);
+    let refused = || scene.total("meltemi_connections_refused_total", "silent");
+    until("the end of silent connections", Duration::from_secs(10), || match (scene.open()?, refused()?) {
+        (0, times) if times >= count => Ok(()),
+        (open, times) => Err(format!("{open} are open, {times} were counted")),
     })?;
     drop(held);
     scene.lab.check()?;
@@ -299,16 +360,15 @@ fn silent() -> Outcome {
 
 fn slow_heads() -> Outcome {
     let scene = Scene::start()?;
-    let normal = scene.normal();
-    let counted = scene.counted("timeout")?;
     let open = || {
         let mut stream = scene.attack(POD)?;
         stream.write_all(b"GET / HTTP/1.1\r\nHost: origin\r\n")?;
         Ok::<_, std::io::Error>(stream)
     };
-    let mut held: Vec<TcpStream> = (0..200).map(|_| open()).collect::<Result<_, _>>()?;
-    let started = Instant::now();
-    scene.unharmed("slow heads", &normal, || {
+    let (mut held, counted) = scene.unharmed("slow heads", || {
+        let counted = scene.counted("timeout")?;
+        let mut held: Vec<TcpStream> = (0..200).map(|_| open()).collect::<Result<_, _>>()?;
+        let started = Instant::now();
         // A byte of a header now and then; those that are closed already do not take it.
         while started.elapsed() < Duration::from_secs(12) {
             for stream in &mut held {
@@ -316,7 +376,7 @@ fn slow_heads() -> Outcome {
             }
             std::thread::sleep(Duration::from_millis(500));
         }
-        Ok(())
+        Ok((held, counted))
     })?;
     let answers: Vec<Vec<u8>> = held.iter_mut().map(rest).collect();
     let timed_out = answers.iter().filter(|answer| answer.starts_with(b"HTTP/1.1 408")).count();
@@ -340,19 +400,18 @@ fn rest(stream: &mut TcpStream) -> Vec<u8> {
 
 fn slow_http1() -> Outcome {
     let scene = Scene::start()?;
-    let normal = scene.normal();
     let before = scene.resident()?;
     let slow_body = || {
-        let mut stream = scene.attack(POD)?;
+        let mut stream = scene.attack(BULK)?;
         stream.write_all(b"POST / HTTP/1.1\r\nHost: origin\r\nContent-Length: 1000\r\n\r\nbegun")?;
         Ok::<_, std::io::Error>(stream)
     };
     let slow_reader = || {
-        let mut stream = scene.attack(POD)?;
+        let mut stream = scene.attack(BULK)?;
         stream.write_all(b"GET /bytes/16777216 HTTP/1.1\r\nHost: origin\r\n\r\n")?;
         Ok::<_, std::io::Error>(stream)
     };
-    let (bodies, readers) = scene.unharmed("slow bodies and readers", &normal, || {
+    let (bodies, readers) = scene.unharmed("slow bodies and readers", || {
         let bodies: Vec<TcpStream> = (0..200).map(|_| slow_body()).collect::<Result<_, _>>()?;
         let readers: Vec<TcpStream> = (0..50).map(|_| slow_reader()).collect::<Result<_, _>>()?;
         std::thread::sleep(Duration::from_secs(1));
@@ -362,23 +421,18 @@ fn slow_http1() -> Outcome {
     println!("200 slow bodies and 50 slow readers: {} KiB", grown / 1024);
     // Buffers of one connection either way and its upstream's, not the 16 MiB that each reader asked for.
     ensure!(grown < 250 * 256 * 1024, "200 slow bodies and 50 slow readers cost {} MiB", grown / MIB);
+    let open = scene.open()?;
+    ensure!(open == bodies.len() + readers.len(), "{open} are open");
     if heavy() {
-        for (what, held) in [("slow bodies", bodies), ("slow readers", readers)] {
-            until(what, Duration::from_secs(400), || match held.iter().filter(|stream| is_open(stream)).count() {
-                0 => Ok(()),
-                open => Err(format!("{open} are open")),
-            })?;
-        }
+        // Bodies that do not come are borne for as long as any stream may be silent, which is an hour.
+        until("the end of the readers", Duration::from_secs(400), || match scene.open()? {
+            open if open == bodies.len() => Ok(()),
+            open => Err(format!("{open} are open")),
+        })?;
+        let counted = scene.counted("stream_idle_timeout")?;
+        ensure!(counted == 50, "{counted} of 50 slow readers were counted");
     }
+    drop((bodies, readers));
+    scene.lab.check()?;
     Ok(())
-}
-
-/// Whether the peer has not ended a connection of which nothing is read.
-fn is_open(stream: &TcpStream) -> bool {
-    stream.set_nonblocking(true).expect("a live socket");
-    // A reader that reads nothing would not see the end behind what waits for it: the system knows it.
-    let state = nix::sys::socket::getsockopt(stream, nix::sys::socket::sockopt::SocketError);
-    let mut one = [0];
-    let ended = stream.peek(&mut one).map_or_else(|e| e.kind() != std::io::ErrorKind::WouldBlock, |n| n == 0);
-    state == Ok(0) && !ended
 }

@@ -16,6 +16,7 @@ pub const CONTINUATION: u8 = 9;
 
 pub const END_STREAM: u8 = 1;
 pub const END_HEADERS: u8 = 4;
+const ACK: u8 = 1;
 
 pub const INITIAL_WINDOW_SIZE: u16 = 4;
 
@@ -62,6 +63,8 @@ pub struct Heard {
     pub error: Option<u32>,
     /// Bytes of DATA.
     pub data: usize,
+    /// PINGs that nobody has answered.
+    pings: Vec<Vec<u8>>,
     /// The error of its GOAWAY.
     pub goaway: Option<u32>,
     /// Whether the connection has ended.
@@ -70,12 +73,31 @@ pub struct Heard {
 
 /// Reads until the end, or until `enough`.
 pub fn hear(stream: &mut TcpStream, enough: impl Fn(&Heard) -> bool) -> Heard {
+    listen(stream, PATIENCE, |heard, _| enough(heard))
+}
+
+/// As [`hear`], for so long, and answers every PING.
+pub fn hear_and_answer(stream: &mut TcpStream, patience: Duration, enough: impl Fn(&Heard) -> bool) -> Heard {
+    listen(stream, patience, |heard, stream| {
+        for ping in heard.pings.drain(..) {
+            // Whether it has ended is for the next read to say.
+            let _ = stream.write_all(&frame(PING, ACK, 0, &ping));
+        }
+        enough(heard)
+    })
+}
+
+fn listen(
+    stream: &mut TcpStream,
+    patience: Duration,
+    mut enough: impl FnMut(&mut Heard, &mut TcpStream) -> bool,
+) -> Heard {
     let started = Instant::now();
     let mut heard = Heard::default();
     let mut bytes = Vec::new();
     let mut buffer = vec![0; 1 << 16];
     stream.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
-    while !enough(&heard) && started.elapsed() < PATIENCE {
+    while !enough(&mut heard, stream) && !heard.ended && started.elapsed() < patience {
         match stream.read(&mut buffer) {
             Ok(0) => heard.ended = true,
             Ok(n) => {
@@ -85,9 +107,6 @@ pub fn hear(stream: &mut TcpStream, enough: impl Fn(&Heard) -> bool) -> Heard {
             }
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
             Err(_) => heard.ended = true,
-        }
-        if heard.ended {
-            break;
         }
     }
     heard
@@ -108,6 +127,7 @@ impl Heard {
                     self.resets += 1;
                     self.error = payload.first_chunk().map(|code| u32::from_be_bytes(*code));
                 }
+                PING if header[4] & ACK == 0 => self.pings.push(payload.to_vec()),
                 GOAWAY => self.goaway = payload[4..].first_chunk().map(|code| u32::from_be_bytes(*code)),
                 _ => {}
             }

@@ -2,13 +2,15 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{TE, UPGRADE};
 use http::{Method, Request, Response, StatusCode, Version};
+use http_body::{Body, Frame};
 use tokio::time::Instant;
 
 use super::body::{Decoder, Downstream, RequestBody};
@@ -22,12 +24,17 @@ use crate::http::incoming::Incoming;
 use crate::http::response_body::ResponseBody;
 use crate::http::{self as pipeline, upgrade};
 use crate::io::Io;
+use crate::model::HttpSettings;
 use crate::worker::{Connection, Worker};
 
 /// A client that has not sent all of its request gets its answer and so much time to take note of it.
 const LINGER: Duration = Duration::from_secs(1);
 /// Bytes that are read over meanwhile.
 const LINGER_BYTES: usize = 64 * 1024;
+/// A client that takes no byte of what there is for it gets no longer than this, however long streams may be silent.
+const TAKING: Duration = Duration::from_secs(300);
+/// Bytes of a body after which the other connections of the worker have their turn: a fraction of a millisecond.
+const TURN: usize = 128 * 1024;
 /// What a client may send of another protocol before it is switched to.
 const AHEAD_OF_SWITCH: usize = 64 * 1024;
 
@@ -88,6 +95,38 @@ pub async fn serve(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -> 
                 return Ok(());
             }
         }
+    }
+}
+
+/// The body of a response that does not keep the worker while both its ends are fast.
+struct InTurns {
+    body: ResponseBody,
+    /// Bytes of this turn.
+    taken: usize,
+}
+
+impl Body for InTurns {
+    type Data = Bytes;
+    type Error = <ResponseBody as Body>::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if self.taken >= TURN {
+            self.taken = 0;
+            // Unlike a plain wake, this also lets the runtime look at the other sockets first.
+            let _ = pin!(tokio::task::yield_now()).poll(cx);
+            return Poll::Pending;
+        }
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => self.taken += frame.data_ref().map_or(0, Bytes::len),
+            Poll::Pending => self.taken = 0,
+            Poll::Ready(_) => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
     }
 }
 
@@ -185,7 +224,7 @@ impl Session<'_> {
             sent = encode::response(out, &parts, spelling.as_ref(), &body, asked);
         });
         drop((parts, spelling));
-        let mut outgoing = Outgoing::new(body, sent.0, trailers);
+        let mut outgoing = Outgoing::new(InTurns { body, taken: 0 }, sent.0, trailers);
         self.send(&mut outgoing).await?;
         if let Some(upstream) = switched {
             return Ok(Next::Switched(Box::new(upstream)));
@@ -197,10 +236,9 @@ impl Session<'_> {
         Ok(if sent.1 { Next::Request } else { Next::Close })
     }
 
-    /// Sends a response; a client that takes no byte for as long as a stream may be idle is given up, and so is an upstream
-    /// that sends none.
-    async fn send(&mut self, outgoing: &mut Outgoing<ResponseBody>) -> Result<(), &'static str> {
-        let patience = self.connection.settings.stream_idle_timeout;
+    /// Sends a response; a client that takes no byte for too long is given up, and so is an upstream that sends none.
+    async fn send(&mut self, outgoing: &mut Outgoing<InTurns>) -> Result<(), &'static str> {
+        let settings = &self.connection.settings;
         let (downstream, clock) = (&self.downstream, &mut self.clock);
         let mut seen = None;
         poll_fn(|cx| {
@@ -212,10 +250,14 @@ impl Session<'_> {
                     "response_broke_off"
                 }));
             }
-            let written = downstream.wire.borrow().written();
-            if seen.is_none_or(|(before, _)| before != written) {
-                seen = Some((written, Instant::now()));
+            let state = {
+                let wire = downstream.wire.borrow();
+                (wire.written(), wire.queued() > 0)
+            };
+            if seen.is_none_or(|(before, _)| before != state) {
+                seen = Some((state, Instant::now()));
             }
+            let patience = if state.1 { taking(settings) } else { settings.stream_idle_timeout };
             let since = seen.map(|(_, since)| since);
             ready!(clock.poll(since.zip(patience).map(|(since, patience)| since + patience), cx));
             Poll::Ready(Err("stream_idle_timeout"))
@@ -268,6 +310,11 @@ impl Session<'_> {
         let Some(downstream) = Rc::into_inner(downstream) else { return };
         upgrade::join(worker, connection, downstream.wire.into_inner(), upstream).await;
     }
+}
+
+/// How long a client may take nothing of what there is for it; `None`: for ever.
+pub fn taking(settings: &HttpSettings) -> Option<Duration> {
+    settings.stream_idle_timeout.map(|limit| limit.min(TAKING))
 }
 
 /// Ready when the client has left while its request is served. More than `ahead` bytes that it sends before the answer

@@ -37,7 +37,9 @@ struct State<S> {
     writes: u32,
     /// The connection is gone.
     closed: bool,
+    /// Woken when something is due, and at the end, whatever it waits for.
     flusher: Option<Waker>,
+    /// Woken when the flusher is through: it may have taken the socket's only place for one who waits to write.
     writer: Option<Waker>,
 }
 
@@ -93,6 +95,13 @@ impl<S: AsyncWrite + Unpin> State<S> {
         self.writes = 0;
         let polled = self.poll_drain(cx);
         self.blocked = polled.is_pending();
+        if self.blocked && self.closed {
+            // Nobody will ask again whether the peer takes it, and the socket is to close.
+            return Poll::Ready(());
+        }
+        if self.blocked {
+            self.flusher = Some(cx.waker().clone());
+        }
         if let Err(error) = ready!(polled) {
             self.broken = Some(error.kind());
             self.gathered = BytesMut::new();
@@ -136,11 +145,7 @@ impl<S: AsyncWrite + Unpin> State<S> {
         ready!(self.poll_room(cx, FULL))?;
         let length = pieces.iter().map(|piece| piece.len()).sum();
         if length >= BULK {
-            ready!(self.poll_drain(cx))?;
-            self.dirty = true;
-            let written = Pin::new(&mut self.io).poll_write_vectored(cx, pieces);
-            self.call();
-            return written;
+            return self.poll_bulk(cx, pieces);
         }
         if self.gathered.capacity() == 0 {
             self.gathered = BytesMut::with_capacity(ROOM.max(length));
@@ -148,6 +153,35 @@ impl<S: AsyncWrite + Unpin> State<S> {
         pieces.iter().for_each(|piece| self.gathered.extend_from_slice(piece));
         self.call();
         Poll::Ready(Ok(length))
+    }
+
+    fn poll_bulk(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let polled = match self.poll_drain(cx) {
+            Poll::Ready(Ok(())) => {
+                self.dirty = true;
+                Pin::new(&mut self.io).poll_write_vectored(cx, pieces)
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        };
+        if polled.is_ready() {
+            self.call();
+        }
+        self.await_turn(cx, polled)
+    }
+
+    /// Notes that the writer waits, if it does.
+    fn await_turn<T>(&mut self, cx: &mut Context<'_>, polled: Poll<T>) -> Poll<T> {
+        if polled.is_pending() {
+            self.writer = Some(cx.waker().clone());
+        }
+        polled
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_room(cx, usize::MAX))?;
+        ready!(self.poll_drain(cx))?;
+        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 
     fn call(&mut self) {
@@ -189,11 +223,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Coalesced<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.0.borrow_mut();
-        if let Some(kind) = state.broken {
-            return Poll::Ready(Err(kind.into()));
-        }
-        ready!(state.poll_drain(cx))?;
-        Pin::new(&mut state.io).poll_shutdown(cx)
+        let polled = state.poll_end(cx);
+        state.await_turn(cx, polled)
     }
 }
 
@@ -203,6 +234,153 @@ impl<S> Drop for Coalesced<S> {
         state.closed = true;
         if let Some(flusher) = state.flusher.take() {
             flusher.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// The clock is paused: this is over as soon as nothing else can happen.
+    const HANGS: Duration = Duration::from_secs(60);
+
+    fn run(test: impl Future<Output = ()>) {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_all().start_paused(true).build_local(tokio::runtime::LocalOptions::default());
+        runtime.unwrap().block_on(test);
+    }
+
+    /// A peer, and the stream to it that holds so many bytes.
+    fn to_a_peer(holds: usize) -> (DuplexStream, Coalesced<DuplexStream>) {
+        let (peer, own) = duplex(holds);
+        (peer, Coalesced::new(own))
+    }
+
+    async fn all_that_comes(peer: &mut DuplexStream) -> Vec<u8> {
+        let mut all = Vec::new();
+        timeout(HANGS, peer.read_to_end(&mut all)).await.unwrap().unwrap();
+        all
+    }
+
+    /// Small and bulky, so that each meets what the other left; no byte is like the next.
+    fn pieces() -> Vec<Vec<u8>> {
+        let lengths = [20, BULK + 7, 1, 0, 300, BULK - 1, BULK, 3 * BULK, 5].repeat(5);
+        let mut next = 0_u8;
+        let mut byte = || {
+            next = next.wrapping_mul(5).wrapping_add(1);
+            next
+        };
+        lengths.into_iter().map(|length| (0..length).map(|_| byte()).collect()).collect()
+    }
+
+    #[test]
+    fn bytes_arrive_in_order_however_little_the_socket_holds() {
+        for holds in [1, 16, 1000, 1 << 20] {
+            run(async {
+                let (mut peer, mut stream) = to_a_peer(holds);
+                let writing = tokio::task::spawn_local(async move {
+                    for piece in pieces() {
+                        stream.write_all(&piece).await.unwrap();
+                        stream.flush().await.unwrap();
+                    }
+                    stream.shutdown().await.unwrap();
+                });
+                assert!(all_that_comes(&mut peer).await == pieces().concat(), "through {holds} bytes");
+                writing.await.unwrap();
+            });
+        }
+    }
+
+    #[test]
+    fn a_bulky_write_behind_gathered_bytes_is_woken_though_the_flusher_waits_for_the_same_socket() {
+        run(async {
+            let (mut peer, mut stream) = to_a_peer(16);
+            tokio::task::spawn_local(async move {
+                stream.write_all(&[1; 20]).await.unwrap();
+                // Nobody else has had a turn: this one meets the full socket first, then the flusher does.
+                stream.write_all(&[2; BULK]).await.unwrap();
+                stream.shutdown().await.unwrap();
+            });
+            assert_eq!(all_that_comes(&mut peer).await.len(), 20 + BULK);
+        });
+    }
+
+    #[test]
+    fn what_is_written_leaves_without_a_flush() {
+        run(async {
+            let (mut peer, mut stream) = to_a_peer(1000);
+            stream.write_all(b"a frame").await.unwrap();
+            let mut frame = [0; 7];
+            timeout(HANGS, peer.read_exact(&mut frame)).await.unwrap().unwrap();
+            assert_eq!(&frame, b"a frame");
+        });
+    }
+
+    #[test]
+    fn a_socket_that_takes_nothing_blocks_the_writer_at_a_bound() {
+        for length in [1, 1000, BULK - 1, BULK] {
+            run(async {
+                let (_peer, mut stream) = to_a_peer(16);
+                let mut taken = 0;
+                while let Ok(written) = timeout(HANGS, stream.write(&vec![0; length])).await {
+                    taken += written.unwrap();
+                    assert!(taken < FULL + BULK + 16, "{taken} bytes in pieces of {length}");
+                }
+                // A bulky piece is not gathered: what was taken of it is in the socket.
+                assert_eq!(timeout(HANGS, stream.flush()).await.is_ok(), length >= BULK, "in pieces of {length}");
+            });
+        }
+    }
+
+    #[test]
+    fn an_error_reaches_the_writer() {
+        run(async {
+            let (peer, mut stream) = to_a_peer(1000);
+            drop(peer);
+            stream.write_all(b"gathered before anybody knows").await.unwrap();
+            tokio::time::sleep(HANGS).await;
+            assert_eq!(stream.write_all(b"x").await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+            assert_eq!(stream.flush().await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+            assert_eq!(stream.shutdown().await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        });
+    }
+
+    #[test]
+    fn an_error_wakes_a_writer_that_waits() {
+        run(async {
+            let (peer, mut stream) = to_a_peer(16);
+            let writing = tokio::task::spawn_local(async move { stream.write_all(&vec![0; 2 * FULL]).await });
+            tokio::time::sleep(HANGS).await;
+            drop(peer);
+            let written = timeout(HANGS, writing).await.unwrap().unwrap();
+            assert_eq!(written.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        });
+    }
+
+    #[test]
+    fn a_stream_that_is_dropped_sends_what_the_socket_takes_and_closes_it() {
+        // Idle; with bytes that nobody has flushed; with more than the socket takes.
+        for (length, arrives) in [(0, 0), (10, 10), (1000, 16)] {
+            for waits in [false, true] {
+                run(async {
+                    let (mut peer, mut stream) = to_a_peer(16);
+                    stream.write_all(&vec![0; length]).await.unwrap();
+                    if waits {
+                        tokio::time::sleep(HANGS).await;
+                    }
+                    drop(stream);
+                    // The flusher alone holds the socket now.
+                    tokio::time::sleep(HANGS).await;
+                    assert_eq!(all_that_comes(&mut peer).await.len(), arrives, "of {length}, {waits}");
+                });
+            }
         }
     }
 }

@@ -26,6 +26,7 @@ use crate::http::incoming::Incoming;
 use crate::http::response_body::ResponseBody;
 use crate::http::server::{LAST_MOMENTS, refused_by_now};
 use crate::http1::encode;
+use crate::http1::server::taking;
 use crate::io::Io;
 use crate::worker::{Connection, Worker};
 
@@ -39,6 +40,8 @@ const MAX_LOCAL_RESETS: usize = 1024;
 /// Bytes of a response that wait for the socket, for each stream: 12.5 MiB for 100 streams of a peer that reads nothing.
 const MAX_UNSENT: usize = 128 * 1024;
 
+const WRITE_STALLED: &str = "http2_write_stalled";
+
 type Serving = server::Connection<FrameGuard<Coalesced<Io>>, Bytes>;
 
 /// Serves until the connection ends.
@@ -50,8 +53,7 @@ pub async fn serve(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -> 
     let (stalls, verdict) = (Stalls::new(), Verdict::default());
     let guard =
         FrameGuard::new(Coalesced::new(io), Flood::new(settings.max_head_bytes), stalls.clone(), verdict.clone());
-    let limits =
-        Limits { socket: PING_EVERY + PING_ANSWER, stream: settings.stream_idle_timeout, idle: settings.idle_timeout };
+    let limits = Limits { socket: PING_EVERY + PING_ANSWER, stream: taking(settings), idle: settings.idle_timeout };
     let count = |reason: &str| worker.handover.stats.invalid_requests.with(&[reason]).inc();
     let mut stalled = pin!(stalls.watch(&limits, || count("http2_stream_stalled")));
     let mut phase = worker.handover.phase.clone();
@@ -65,7 +67,7 @@ pub async fn serve(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -> 
     tokio::select! {
         biased;
         served = accept(&mut serving, worker, connection, &stalls) => return told(served),
-        () = pings.as_mut() => return Err("http2_ping_unanswered"),
+        () = pings.as_mut() => return Err(unanswered(&stalls)),
         over = stalled.as_mut() => {
             if over == Over::Idle {
                 serving.graceful_shutdown();
@@ -82,7 +84,7 @@ pub async fn serve(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -> 
     tokio::select! {
         biased;
         served = accept(&mut serving, worker, connection, &stalls) => told(served),
-        () = pings => Err("http2_ping_unanswered"),
+        () = pings => Err(unanswered(&stalls)),
         over = stalled => ended(over),
         () = refused_by_now(worker, connection) => Ok(()),
         _ = phase.wait_for(|phase| *phase >= Phase::Stopping) => Ok(()),
@@ -103,9 +105,14 @@ async fn open(connection: &Connection, guard: FrameGuard<Coalesced<Io>>) -> Resu
         .await
 }
 
+/// A PING that cannot leave has no answer either, and then that is the reason.
+fn unanswered(stalls: &Stalls) -> &'static str {
+    if stalls.is_blocked() { WRITE_STALLED } else { "http2_ping_unanswered" }
+}
+
 fn ended(over: Over) -> Result<(), &'static str> {
     match over {
-        Over::Socket => Err("http2_write_stalled"),
+        Over::Socket => Err(WRITE_STALLED),
         Over::Idle => Ok(()),
     }
 }

@@ -88,6 +88,11 @@ impl Stalls {
         self.blocked.set(None);
     }
 
+    /// Whether the socket takes nothing just now.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.get().is_some()
+    }
+
     /// A stream begins.
     pub fn open(self: &Rc<Self>) -> Slot {
         let mut slots = self.slots.borrow_mut();
