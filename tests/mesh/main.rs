@@ -58,8 +58,7 @@ fn main() -> ExitCode {
         bad_input::tests(),
         smuggling::tests(),
         hostile::tests(),
-        // Not in CI yet: four of the six do not hold (docs/roadmap.md).
-        if std::env::var_os("MELTEMI_HEAVY").is_some() { hostile_peers::tests() } else { Vec::new() },
+        hostile_peers::tests(),
         h2spec::tests(),
         descriptors::tests(),
         lossless::tests(),
