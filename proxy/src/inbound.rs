@@ -136,7 +136,7 @@ async fn terminate(
         .map_err(|error| Refusal::Tls(citadel::tls::failure(Some(&worker.handover.identity), &error).1))?;
     let session = stream.get_ref().1;
     let secured = Secured {
-        principal: citadel::tls::peer_id(session).map(|id| id.to_string().into()),
+        principal: citadel::tls::known_peer_id(&worker.handover.identity, session).map(|id| id.shared()),
         certificate_hash: citadel::tls::peer_certificate_hash(session).map(Into::into),
         alpn: session.alpn_protocol().map(<[u8]>::to_vec),
     };

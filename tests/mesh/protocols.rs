@@ -14,6 +14,7 @@ pub fn tests() -> Vec<Trial> {
         test("protocols::a_server_that_speaks_first_is_heard_at_once", server_first),
         test("protocols::a_websocket_is_joined_after_101", websocket),
         test("protocols::header_case_and_trace_headers_pass_through", headers),
+        test("protocols::an_upload_goes_on_while_nobody_reads_its_answer", both_at_once),
         test("protocols::a_pod_reaches_itself_through_its_own_service", self_call),
     ]
 }
@@ -122,6 +123,40 @@ fn headers() -> Outcome {
     ensure!(seen.contains("X-CuStOm: yes"), "the upstream saw {seen:?}");
     ensure!(seen.contains(trace) && seen.contains("a=b"), "trace headers changed: {seen:?}");
     ensure!(answer.contains("X-MiXed: Answer"), "the client saw {answer:?}");
+    Ok(())
+}
+
+/// More than all buffers on the way hold.
+const LARGE: usize = 32 << 20;
+
+/// An application that answers at once and reads beside that; a client that sends everything and then reads.
+fn both_at_once() -> Outcome {
+    let config = Config::new();
+    config.client("client", 2, true);
+    let server = [Replica { pod: "echo", host: 11, version: "v1" }];
+    config.app("echo", "10.96.2.10", &[("http", 80, 8080)], &["echo"], &server);
+    let lab = config.start()?;
+    lab.pod("echo")?.stop_app();
+    let listener = lab.pod("echo")?.listen(([0, 0, 0, 0], 8080))?;
+    let answering = std::thread::spawn(move || -> std::io::Result<()> {
+        let (mut stream, _) = listener.accept()?;
+        read_head(&mut stream)?;
+        let mut reading = stream.try_clone()?;
+        let read = std::thread::spawn(move || reading.read_exact(&mut vec![0; LARGE]));
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n")?;
+        stream.write_all(&vec![b'x'; LARGE])?;
+        read.join().expect("the reader")
+    });
+    let mut stream = lab.pod("client")?.connect(([10, 96, 2, 10], 80))?;
+    let limit = Some(Duration::from_secs(20));
+    stream.set_write_timeout(limit)?;
+    stream.set_read_timeout(limit)?;
+    write!(stream, "POST /both HTTP/1.1\r\nHost: echo\r\nContent-Length: {LARGE}\r\n\r\n")?;
+    stream.write_all(&vec![b'y'; LARGE]).map_err(|error| format!("the upload stopped: {error}"))?;
+    let head = read_head(&mut stream)?;
+    ensure!(head.starts_with("HTTP/1.1 200"), "{head}");
+    stream.read_exact(&mut vec![0; LARGE])?;
+    answering.join().expect("the server")?;
     Ok(())
 }
 

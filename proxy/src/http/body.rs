@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use super::incoming::{Incoming, IncomingError};
+use super::incoming::{Incoming, IncomingError, Meanwhile};
 
 /// Bytes of a request that are kept for another try; beyond that it is sent once.
 const REPLAY_LIMIT: usize = 64 * 1024;
@@ -122,6 +122,8 @@ impl Meter {
         }
     }
 }
+
+impl Meanwhile for RequestBody {}
 
 impl RequestBody {
     /// The body of a downstream request; `idle` bounds the time without a byte, `again` keeps it for other tries.

@@ -35,6 +35,22 @@ pub enum IncomingError {
     Http2(#[from] h2::Error),
 }
 
+/// A body that has something to do also while nobody takes it: a response goes on sending its request's.
+pub trait Meanwhile {
+    /// Does it. Nothing, for most.
+    fn go_on(&mut self, _: &mut Context<'_>) {}
+}
+
+impl Meanwhile for Incoming {
+    fn go_on(&mut self, cx: &mut Context<'_>) {
+        match self {
+            Self::Response(body) => body.go_on(cx),
+            Self::Http2(body) => body.go_on(cx),
+            Self::Empty | Self::Request(_) => {}
+        }
+    }
+}
+
 impl Incoming {
     /// How the header names of a response were spelt, if that is known.
     pub fn spelling(&mut self) -> Option<Spelling> {

@@ -9,7 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::Sleep;
 
 use super::exchange::{Ended, Exchange, ResponseHead};
-use super::incoming::{Incoming, IncomingError};
+use super::incoming::{Incoming, IncomingError, Meanwhile};
 use crate::http1::spelling::Spelling;
 use crate::http1::wire::Wire;
 use crate::upstream::Busy;
@@ -125,6 +125,14 @@ impl ResponseBody {
                 self.finish(None, Ended::Complete);
                 Poll::Ready(None)
             }
+        }
+    }
+}
+
+impl Meanwhile for ResponseBody {
+    fn go_on(&mut self, cx: &mut Context<'_>) {
+        if let Source::Upstream(body) = &mut self.source {
+            body.go_on(cx);
         }
     }
 }

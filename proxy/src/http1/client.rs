@@ -24,7 +24,7 @@ use crate::io::Io;
 use crate::upstream::Host;
 
 /// What the head of a response may take.
-const LIMITS: Limits = Limits { bytes: 64 * 1024, headers: 100 };
+pub const LIMITS: Limits = Limits { bytes: 64 * 1024, headers: 100 };
 /// Interim responses before the one that counts.
 const MOST_INTERIM: u32 = 100;
 
@@ -206,16 +206,21 @@ impl ResponseBody {
 
     /// The next piece.
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyBroken>>> {
+        self.go_on(cx);
         let Some(connection) = &self.connection else { return Poll::Ready(None) };
-        if let Some(upload) = &mut self.upload
+        let polled = ready!(self.decoder.poll(&mut connection.wire.borrow_mut(), cx));
+        self.settle();
+        Poll::Ready(polled)
+    }
+
+    /// Goes on with the upload.
+    pub fn go_on(&mut self, cx: &mut Context<'_>) {
+        if let (Some(upload), Some(connection)) = (&mut self.upload, &self.connection)
             && let Poll::Ready(sent) = upload.poll_send(&connection.wire, cx)
         {
             self.keep &= sent.is_ok();
             self.upload = None;
         }
-        let polled = ready!(self.decoder.poll(&mut connection.wire.borrow_mut(), cx));
-        self.settle();
-        Poll::Ready(polled)
     }
 
     /// Whether there is nothing more.

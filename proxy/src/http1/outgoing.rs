@@ -11,6 +11,7 @@ use http_body::{Body, Frame};
 
 use super::framing::Framing;
 use super::wire::Wire;
+use crate::http::incoming::Meanwhile;
 
 /// Bytes that are gathered before the socket is asked to take them.
 const ENOUGH: usize = 64 * 1024;
@@ -38,16 +39,11 @@ pub enum OutgoingError<E> {
     Length,
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Outgoing<B> {
+impl<B: Body<Data = Bytes> + Meanwhile + Unpin> Outgoing<B> {
     /// Its head was written with this framing; `trailers`: the peer takes them.
     pub fn new(body: B, framing: Framing, trailers: bool) -> Self {
         let left = if let Framing::Length(length) = framing { length } else { 0 };
         Self { body, framing, left, trailers, ended: false }
-    }
-
-    /// What was sent, for what must happen when it is over.
-    pub fn body(&mut self) -> &mut B {
-        &mut self.body
     }
 
     /// Sends as much as there is; ready when all of it has left.
@@ -58,7 +54,11 @@ impl<B: Body<Data = Bytes> + Unpin> Outgoing<B> {
     ) -> Poll<Result<(), OutgoingError<B::Error>>> {
         loop {
             let waits = self.gather(wire, cx)?;
-            ready!(wire.borrow_mut().poll_flush(cx))?;
+            let flushed = wire.borrow_mut().poll_flush(cx);
+            if flushed.is_pending() {
+                self.body.go_on(cx);
+            }
+            ready!(flushed)?;
             if self.ended {
                 return Poll::Ready(Ok(()));
             }

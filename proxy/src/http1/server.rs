@@ -20,7 +20,7 @@ use super::head::{self, Limits, Malformed, Progress, RequestHead};
 use super::outgoing::Outgoing;
 use super::spelling::Spelling;
 use super::wire::Wire;
-use crate::http::incoming::Incoming;
+use crate::http::incoming::{Incoming, Meanwhile};
 use crate::http::response_body::ResponseBody;
 use crate::http::{self as pipeline, upgrade};
 use crate::io::Io;
@@ -103,6 +103,12 @@ struct InTurns {
     body: ResponseBody,
     /// Bytes of this turn.
     taken: usize,
+}
+
+impl Meanwhile for InTurns {
+    fn go_on(&mut self, cx: &mut Context<'_>) {
+        self.body.go_on(cx);
+    }
 }
 
 impl Body for InTurns {

@@ -3,7 +3,7 @@
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use h2::{Reason, RecvStream};
+use h2::RecvStream;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body::{Frame, SizeHint};
@@ -41,14 +41,7 @@ impl Body {
 
     /// The next piece.
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
-        if let Some(upload) = &mut self.upload
-            && let Poll::Ready(sent) = upload.poll(cx)
-        {
-            if sent.is_err() {
-                upload.reset();
-            }
-            self.upload = None;
-        }
+        self.go_on(cx);
         if !self.data_ended {
             match ready!(self.stream.poll_data(cx)) {
                 Some(Ok(data)) => {
@@ -59,14 +52,24 @@ impl Body {
                     }
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
-                Some(Err(error)) => return Poll::Ready(failed(error)),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => self.data_ended = true,
             }
         }
-        Poll::Ready(match ready!(self.stream.poll_trailers(cx)) {
-            Ok(trailers) => trailers.map(|trailers| Ok(Frame::trailers(trailers))),
-            Err(error) => failed(error),
-        })
+        let trailers = ready!(self.stream.poll_trailers(cx));
+        Poll::Ready(trailers.map(|trailers| trailers.map(Frame::trailers)).transpose())
+    }
+
+    /// Goes on with the upload.
+    pub fn go_on(&mut self, cx: &mut Context<'_>) {
+        if let Some(upload) = &mut self.upload
+            && let Poll::Ready(sent) = upload.poll(cx)
+        {
+            if sent.is_err() {
+                upload.reset();
+            }
+            self.upload = None;
+        }
     }
 
     /// Whether there is nothing more.
@@ -84,7 +87,46 @@ impl Body {
     }
 }
 
-/// A peer that has said all may ask us not to go on (RFC 9113, section 8.1): that is no failure.
-fn failed(error: h2::Error) -> Option<Result<Frame<Bytes>, h2::Error>> {
-    if error.is_reset() && error.reason() == Some(Reason::NO_ERROR) { None } else { Some(Err(error)) }
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::future::poll_fn;
+
+    use bytes::Bytes;
+    use h2::Reason;
+    use http::{HeaderMap, Request, Response};
+
+    use super::Body;
+
+    /// What comes of a response of which "half" has come when its stream is reset.
+    async fn after_reset(reason: Reason) -> (Bytes, Option<Reason>) {
+        let (near, far) = tokio::io::duplex(1 << 16);
+        tokio::spawn(async move {
+            let mut connection = h2::server::handshake(far).await.unwrap();
+            let (_, mut respond) = connection.accept().await.unwrap().unwrap();
+            let mut stream = respond.send_response(Response::new(()), false).unwrap();
+            stream.send_data(Bytes::from_static(b"half"), false).unwrap();
+            // What was queued leaves before the reset.
+            for _ in 0..10 {
+                let _ = futures::poll!(std::pin::pin!(poll_fn(|cx| connection.poll_closed(cx))));
+                tokio::task::yield_now().await;
+            }
+            stream.send_reset(reason);
+            let _ = poll_fn(|cx| connection.poll_closed(cx)).await;
+        });
+        let (sender, connection) = h2::client::handshake(near).await.unwrap();
+        tokio::spawn(connection);
+        let (response, _) = sender.ready().await.unwrap().send_request(Request::new(()), true).unwrap();
+        let mut body = Body::new(response.await.unwrap().into_body(), &HeaderMap::new(), None);
+        let first = poll_fn(|cx| body.poll_frame(cx)).await.unwrap().unwrap().into_data().unwrap();
+        let end = poll_fn(|cx| body.poll_frame(cx)).await;
+        (first, end.and_then(Result::err).and_then(|error| error.reason()))
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_reset_is_not_whole_whatever_the_reason() {
+        for reason in [Reason::NO_ERROR, Reason::CANCEL, Reason::INTERNAL_ERROR] {
+            assert_eq!(after_reset(reason).await, (Bytes::from_static(b"half"), Some(reason)));
+        }
+    }
 }

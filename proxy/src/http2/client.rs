@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
@@ -19,7 +19,7 @@ use super::sending::Sending;
 use super::{multiplex, pings, without_connection_headers};
 use crate::http::body::{BodyError, RequestBody};
 use crate::http::incoming::Incoming;
-use crate::http1::client::Request as Outbound;
+use crate::http1::client::{LIMITS, Request as Outbound};
 use crate::model::UpstreamHttp;
 use crate::upstream::connect::Connected;
 
@@ -39,6 +39,7 @@ pub struct Connection {
     /// Its far end gives requests of HTTP/1.1 their form back.
     pub multiplexes: bool,
     streams: Cell<usize>,
+    unused_since: Cell<Instant>,
     driven: Rc<Driven>,
 }
 
@@ -77,16 +78,26 @@ impl Connection {
     pub async fn open(connected: Connected, http: &UpstreamHttp) -> Result<Rc<Self>, h2::Error> {
         let Connected { io, principal, alpn } = connected;
         let multiplexes = alpn.as_deref() == Some(multiplex::ALPN.as_bytes());
-        let (sender, mut connection) = h2::client::Builder::new()
+        let mut builder = h2::client::Builder::new();
+        builder
             .enable_push(false)
             .initial_window_size(http.stream_window)
             .initial_connection_window_size(http.connection_window)
             .initial_max_send_streams(INITIAL_STREAMS)
-            .max_header_list_size(MAX_HEAD)
-            .handshake(Coalesced::new(io))
-            .await?;
+            .max_header_list_size(MAX_HEAD);
+        if multiplexes {
+            builder
+                .initial_window_size(multiplex::stream_window(http.connection_window, http.max_concurrent_streams))
+                .data_frame_budget(multiplex::unread_budget(http.connection_window))
+                .max_header_list_size(multiplex::head_limit(LIMITS.bytes, LIMITS.headers));
+        }
+        let io = Coalesced::new(io);
+        let moved = io.moved();
+        let (sender, mut connection) = builder.handshake(io).await?;
         let driven = Rc::new(Driven { allowed: Cell::new(INITIAL_STREAMS), closed: Cell::new(false) });
-        let (telling, pings) = (driven.clone(), connection.ping_pong());
+        // Sidecars bear PINGs; servers of gRPC end a connection that has more of them than they like.
+        let pings = if principal.is_some() { connection.ping_pong() } else { None };
+        let telling = driven.clone();
         tokio::task::spawn_local(async move {
             let driving = poll_fn(|cx| {
                 let polled = std::pin::Pin::new(&mut connection).poll(cx);
@@ -97,18 +108,29 @@ impl Connection {
                 ended = driving => if let Err(error) = ended {
                     tracing::debug!(%error, "an upstream HTTP/2 connection ended");
                 },
-                () = pings::unanswered(pings, PING_EVERY, PING_ANSWER) => {
+                () = pings::unanswered(pings, PING_EVERY, PING_ANSWER, &moved) => {
                     tracing::debug!("an upstream answers no PING");
                 }
             }
             telling.closed.set(true);
         });
-        Ok(Rc::new(Self { sender, principal, multiplexes, streams: Cell::new(0), driven }))
+        let unused_since = Cell::new(Instant::now());
+        Ok(Rc::new(Self { sender, principal, multiplexes, streams: Cell::new(0), unused_since, driven }))
     }
 
     /// Whether it takes no more requests.
     pub fn is_closed(&self) -> bool {
         self.driven.closed.get()
+    }
+
+    /// Whether it has been without streams for so long.
+    pub fn is_idle(&self, timeout: Option<Duration>) -> bool {
+        self.streams.get() == 0 && timeout.is_some_and(|timeout| self.unused_since.get().elapsed() >= timeout)
+    }
+
+    /// Whether the peer takes no stream at all.
+    pub fn takes_none(&self) -> bool {
+        self.driven.allowed.get() == 0
     }
 
     /// Whether there is room for one more stream, of `limit` or what the peer allows.
@@ -155,12 +177,13 @@ pub async fn send(
         }
     };
     let upload = (!end).then(|| Sending::new(body, stream));
-    converse(response, upload).await.map_err(|error| (error, None))
+    converse(response, upload, connection.multiplexes).await.map_err(|error| (error, None))
 }
 
 async fn converse(
     mut response: ResponseFuture,
     mut upload: Option<Sending<RequestBody>>,
+    multiplexes: bool,
 ) -> Result<Response<Incoming>, SendError> {
     let response = poll_fn(|cx| {
         if let Some(sending) = &mut upload
@@ -176,7 +199,7 @@ async fn converse(
     })
     .await?;
     let (mut parts, stream) = response.into_parts();
-    let spelling = multiplex::take(&mut parts.headers);
+    let spelling = if multiplexes { multiplex::take(&mut parts.headers) } else { None };
     let body = Body::new(stream, &parts.headers, upload).spelt(spelling);
     Ok(Response::from_parts(parts, Incoming::Http2(Box::new(body))))
 }
@@ -199,5 +222,6 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         self.0.streams.set(self.0.streams.get().saturating_sub(1));
+        self.0.unused_since.set(Instant::now());
     }
 }

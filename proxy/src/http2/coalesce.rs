@@ -1,7 +1,7 @@
 //! The stream beneath an HTTP/2 connection: small writes are gathered until every task that is ready has had its turn, so
 //! that the frames of many streams leave in one TLS record and one system call.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -20,7 +20,7 @@ const ALONE: u32 = 4;
 const ROOM: usize = 4 * 1024;
 
 /// A stream whose flushes are done for it a moment later. It must live on the thread of a `LocalSet`.
-pub struct Coalesced<S>(Rc<RefCell<State<S>>>);
+pub struct Coalesced<S>(Rc<RefCell<State<S>>>, Rc<Cell<u64>>);
 
 struct State<S> {
     io: S,
@@ -35,6 +35,8 @@ struct State<S> {
     due: bool,
     /// Since the flusher last wrote.
     writes: u32,
+    /// Bytes that were read, or that the socket has taken.
+    moved: Rc<Cell<u64>>,
     /// The connection is gone.
     closed: bool,
     /// Woken when something is due, and at the end, whatever it waits for.
@@ -46,6 +48,7 @@ struct State<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Coalesced<S> {
     /// Starts the task that flushes; it ends with the stream.
     pub fn new(io: S) -> Self {
+        let moved = Rc::new(Cell::new(0));
         let state = Rc::new(RefCell::new(State {
             io,
             gathered: BytesMut::new(),
@@ -54,12 +57,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Coalesced<S> {
             broken: None,
             due: false,
             writes: 0,
+            moved: moved.clone(),
             closed: false,
             flusher: None,
             writer: None,
         }));
         tokio::task::spawn_local(flush(state.clone()));
-        Self(state)
+        Self(state, moved)
+    }
+
+    /// Counts the bytes that were read, or that the socket has taken.
+    pub fn moved(&self) -> Rc<Cell<u64>> {
+        self.1.clone()
     }
 }
 
@@ -119,6 +128,7 @@ impl<S: AsyncWrite + Unpin> State<S> {
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            self.moved.update(|moved| moved + written as u64);
             self.gathered.advance(written);
         }
         self.gathered = BytesMut::new();
@@ -164,6 +174,9 @@ impl<S: AsyncWrite + Unpin> State<S> {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => Poll::Pending,
         };
+        if let Poll::Ready(Ok(written)) = &polled {
+            self.moved.update(|moved| moved + *written as u64);
+        }
         if polled.is_ready() {
             self.call();
         }
@@ -195,7 +208,10 @@ impl<S: AsyncWrite + Unpin> State<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Coalesced<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0.borrow_mut().io).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.0.borrow_mut().io).poll_read(cx, buf);
+        self.1.update(|moved| moved + (buf.filled().len() - before) as u64);
+        polled
     }
 }
 

@@ -13,6 +13,25 @@ pub const ALPN: &str = "meltemi-h2";
 /// On a message that is one of HTTP/1.1: its names that have capital letters, separated by commas.
 pub const HTTP1: HeaderName = HeaderName::from_static("x-meltemi-http1");
 
+/// Names that a mark may list; a head has no more fields.
+const MAX_NAMES: usize = 128;
+
+/// Window of one stream, so that all together never fill that of the connection: who does not read holds up nobody.
+pub fn stream_window(connection_window: u32, streams: u32) -> u32 {
+    connection_window / streams.max(1)
+}
+
+/// What a stream's unread frames may count for: a window of single bytes on each of so many streams, at h2's 256 for a small
+/// frame. The peer is a sidecar of ours, which gathers what it can.
+pub fn unread_budget(connection_window: u32) -> usize {
+    connection_window as usize * 256
+}
+
+/// What HPACK counts for a head of HTTP/1.1 with so many bytes and fields, and with its mark.
+pub fn head_limit(bytes: usize, fields: usize) -> u32 {
+    u32::try_from(2 * bytes + 32 * (fields + 8)).unwrap_or(u32::MAX)
+}
+
 /// Makes a request of HTTP/1.1 one of HTTP/2.
 pub fn disguise(uri: &mut Uri, headers: &mut HeaderMap, spelling: Option<&Spelling>) {
     let authority = headers.remove(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
@@ -52,6 +71,9 @@ pub fn restore(parts: &mut request::Parts) -> Option<Spelling> {
 /// How the names of a marked message were spelt; takes the mark away.
 pub fn take(headers: &mut HeaderMap) -> Option<Spelling> {
     let names = headers.remove(HTTP1).filter(|names| !names.is_empty())?;
+    if names.as_bytes().iter().filter(|byte| **byte == b',').count() >= MAX_NAMES {
+        return None;
+    }
     Some(Spelling::of_list(Bytes::copy_from_slice(names.as_bytes())))
 }
 

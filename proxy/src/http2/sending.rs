@@ -1,11 +1,13 @@
 //! A body on its way out over HTTP/2, driven by the task of its request: a piece is asked for when there is a window for it.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http_body::Body;
+
+use crate::http::incoming::Meanwhile;
 
 /// A body and its stream.
 pub struct Sending<B> {
@@ -14,7 +16,7 @@ pub struct Sending<B> {
     blocked: bool,
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Sending<B> {
+impl<B: Body<Data = Bytes> + Meanwhile + Unpin> Sending<B> {
     /// Of a stream whose head has gone without END_STREAM.
     pub fn new(body: B, stream: SendStream<Bytes>) -> Self {
         Self { body, stream, blocked: false }
@@ -34,9 +36,13 @@ impl<B: Body<Data = Bytes> + Unpin> Sending<B> {
             self.stream.reserve_capacity(1);
             while self.stream.capacity() == 0 {
                 self.blocked = true;
-                match ready!(self.stream.poll_capacity(cx)) {
-                    Some(Ok(_)) => {}
-                    Some(Err(_)) | None => return Poll::Ready(Ok(())),
+                match self.stream.poll_capacity(cx) {
+                    Poll::Pending => {
+                        self.body.go_on(cx);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(Some(Ok(_))) => {}
+                    Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Ok(())),
                 }
             }
             self.blocked = false;

@@ -30,6 +30,7 @@ use crate::http1::server::taking;
 use crate::io::Io;
 use crate::worker::{Connection, Worker};
 
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// A peer that answers no PING for so long is gone.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_ANSWER: Duration = Duration::from_secs(10);
@@ -51,31 +52,30 @@ type Serving = server::Connection<FrameGuard<Coalesced<Io>>, Bytes>;
 pub async fn serve(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -> Result<(), &'static str> {
     let settings = &connection.settings;
     let (stalls, verdict) = (Stalls::new(), Verdict::default());
-    let guard =
-        FrameGuard::new(Coalesced::new(io), Flood::new(settings.max_head_bytes), stalls.clone(), verdict.clone());
+    let io = Coalesced::new(io);
+    let moved = io.moved();
+    let guard = FrameGuard::new(io, Flood::new(settings.max_head_bytes), stalls.clone(), verdict.clone());
     let limits = Limits { socket: PING_EVERY + PING_ANSWER, stream: taking(settings), idle: settings.idle_timeout };
-    let count = |reason: &str| worker.handover.stats.invalid_requests.with(&[reason]).inc();
-    let mut stalled = pin!(stalls.watch(&limits, || count("http2_stream_stalled")));
+    let count_stalled = || worker.handover.stats.invalid_requests.with(&["http2_stream_stalled"]).inc();
+    let mut stalled = pin!(stalls.watch(&limits, &count_stalled));
     let mut phase = worker.handover.phase.clone();
+    let head_timeout = settings.head_timeout.unwrap_or(NEVER);
     let mut serving = tokio::select! {
-        opened = open(connection, guard) => opened.map_err(|error| why(&error, &verdict))?,
+        opened = tokio::time::timeout(head_timeout, open(connection, guard)) =>
+            opened.map_err(|_| "timeout")?.map_err(|error| why(&error, &verdict))?,
         over = stalled.as_mut() => return ended(over),
         _ = phase.wait_for(|phase| *phase >= Phase::Stopping) => return Ok(()),
     };
-    let mut pings = pin!(pings::unanswered(serving.ping_pong(), PING_EVERY, PING_ANSWER));
+    let mut pings = pin!(pings::unanswered(serving.ping_pong(), PING_EVERY, PING_ANSWER, &moved));
     let told = |served: Result<(), h2::Error>| served.map_err(|error| why(&error, &verdict));
     tokio::select! {
         biased;
         served = accept(&mut serving, worker, connection, &stalls) => return told(served),
         () = pings.as_mut() => return Err(unanswered(&stalls)),
-        over = stalled.as_mut() => {
-            if over == Over::Idle {
-                serving.graceful_shutdown();
-                // A peer that does not let its last streams end is not waited for.
-                let last = accept(&mut serving, worker, connection, &stalls);
-                let _ = tokio::time::timeout(LAST_MOMENTS, last).await;
-            }
-            return ended(over);
+        over = stalled.as_mut() => match over {
+            Over::Socket => return ended(over),
+            // A stream that its client has opened meanwhile is served.
+            Over::Idle => stalled.set(stalls.watch(&limits, &count_stalled)),
         },
         () = time_to_go(&mut phase) => {}
         () = connection.chain.retired.wait() => {}
@@ -93,16 +93,22 @@ pub async fn serve(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -> 
 
 async fn open(connection: &Connection, guard: FrameGuard<Coalesced<Io>>) -> Result<Serving, h2::Error> {
     let settings = &connection.settings;
-    server::Builder::new()
+    let mut builder = server::Builder::new();
+    builder
         .initial_window_size(settings.stream_window)
         .initial_connection_window_size(settings.connection_window)
         .max_concurrent_streams(settings.max_concurrent_streams)
         .max_header_list_size(u32::try_from(settings.max_head_bytes).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         .max_local_error_reset_streams(Some(MAX_LOCAL_RESETS))
-        .max_send_buffer_size(MAX_UNSENT)
-        .handshake(guard)
-        .await
+        .max_send_buffer_size(MAX_UNSENT);
+    if connection.multiplexed {
+        builder
+            .initial_window_size(multiplex::stream_window(settings.connection_window, settings.max_concurrent_streams))
+            .data_frame_budget(multiplex::unread_budget(settings.connection_window))
+            .max_header_list_size(multiplex::head_limit(settings.max_head_bytes, settings.max_headers));
+    }
+    builder.handshake(guard).await
 }
 
 /// A PING that cannot leave has no answer either, and then that is the reason.

@@ -128,7 +128,7 @@ async fn secure(
         .await
         .map_err(|source| ConnectError::Tls { address, source })?;
     let session = stream.get_ref().1;
-    let principal = citadel::tls::peer_id(session).map(|id| id.to_string().into());
+    let principal = citadel::tls::known_peer_id(&handover.identity, session).map(|id| id.shared());
     let alpn = session.alpn_protocol().map(Into::into);
     Ok(Connected { io: Io::tls(stream.into()), principal, alpn })
 }

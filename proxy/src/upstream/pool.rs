@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::{LocalBoxFuture, Shared};
@@ -23,6 +23,8 @@ use crate::http2::{self, multiplex};
 use crate::model::{UpstreamHttp, UpstreamVersion};
 use crate::tls::{Alpn, ISTIO_HTTP1, ISTIO_HTTP2, MULTIPLEXED};
 
+/// An endpoint may have got a sidecar of ours meanwhile.
+const ASK_AGAIN: Duration = Duration::from_secs(600);
 /// Idle HTTP/1.1 connections kept for one endpoint; more are closed.
 const MAX_IDLE: usize = 256;
 
@@ -72,8 +74,8 @@ enum Sharing {
     Open,
     /// It is being tried.
     Dialling,
-    /// The endpoint is no sidecar of ours.
-    Refused,
+    /// The endpoint was no sidecar of ours then.
+    Refused(Instant),
 }
 
 type Dial = Shared<LocalBoxFuture<'static, Result<Rc<http2::client::Connection>, Rc<ConnectError>>>>;
@@ -118,14 +120,22 @@ impl Pool {
             http1: RefCell::new(self.http1.take()),
             http2: RefCell::new(self.http2.take()),
             dialling: RefCell::default(),
-            sharing: Cell::new(if self.sharing.get() == Sharing::Refused { Sharing::Refused } else { Sharing::Open }),
+            sharing: Cell::new(match self.sharing.get() {
+                Sharing::Open | Sharing::Dialling => Sharing::Open,
+                refused @ Sharing::Refused(_) => refused,
+            }),
         }
     }
 
     /// Closes connections that were idle for longer, and forgets those that are closed.
     pub fn prune(&self, timeout: Option<Duration>) {
         self.http1.borrow_mut().retain(|conn| is_fresh(conn, timeout) && conn.is_quiet());
-        self.http2.borrow_mut().retain(|conn| !conn.is_closed());
+        self.http2.borrow_mut().retain(|conn| !conn.is_closed() && !conn.is_idle(timeout));
+        if let Sharing::Refused(since) = self.sharing.get()
+            && since.elapsed() >= ASK_AGAIN
+        {
+            self.sharing.set(Sharing::Open);
+        }
     }
 
     /// Keeps a connection for the next request.
@@ -190,7 +200,7 @@ fn shareable(
 ) -> Option<Rc<http2::client::Connection>> {
     let http = &upstream.cluster.http;
     let few = http.multiplex_above.is_none_or(|above| host.active.get() <= above);
-    if few || request.upgrade || host.pool.sharing.get() == Sharing::Refused {
+    if few || request.upgrade || matches!(host.pool.sharing.get(), Sharing::Refused(_)) {
         return None;
     }
     let found = host.pool.shared(http.max_concurrent_streams as usize, |connection| connection.multiplexes);
@@ -212,7 +222,7 @@ async fn share(pool: &Pool, connected: Result<Connected, ConnectError>, http: &U
     let Ok(connected) = connected else { return Sharing::Open };
     if connected.alpn.as_deref() != Some(multiplex::ALPN.as_bytes()) {
         pool.put(Connection::new(connected.io, connected.principal));
-        return Sharing::Refused;
+        return Sharing::Refused(Instant::now());
     }
     if let Ok(connection) = http2::client::Connection::open(connected, http).await {
         pool.http2.borrow_mut().push(connection);
@@ -268,12 +278,14 @@ async fn send_http2(
     let limit = upstream.cluster.http.max_concurrent_streams as usize;
     let mut fresh = false;
     loop {
-        let connection = match host.pool.shared(limit, |_| true) {
-            Some(connection) => connection,
-            None => {
-                fresh = true;
-                dial_http2(handover, upstream, host).await.map_err(|error| Failure::connect(&error))?
+        let Some(connection) = host.pool.shared(limit, |_| true) else {
+            fresh = true;
+            let dialled = dial_http2(handover, upstream, host).await.map_err(|error| Failure::connect(&error))?;
+            if dialled.takes_none() || dialled.is_closed() {
+                return Err(Failure::connect(&"the upstream takes no HTTP/2 stream"));
             }
+            // Others may have waited for it too, more than it takes.
+            continue;
         };
         let stream = Some(Stream::open(connection.clone()));
         match http2::client::send(&connection, request, body).await {
@@ -321,7 +333,7 @@ fn deliver(host: &Weak<Host>, outcome: &Result<Rc<http2::client::Connection>, Rc
 }
 
 impl Failure {
-    fn connect(error: &ConnectError) -> Self {
+    fn connect(error: &impl ToString) -> Self {
         Self { kind: FailureKind::Connect, text: error.to_string() }
     }
 }
