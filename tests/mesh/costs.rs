@@ -29,7 +29,7 @@ const CEILINGS: &[Ceiling] = &[
 /// One transfer each way on each side.
 const HTTP1_CALLS: &[(&str, f64)] = &[("epoll_wait", 2.1), ("recvfrom", 2.1), ("sendto", 1.05), ("writev", 1.05)];
 /// Frames that carry no request add to what is received; how often a sidecar waits is 4 to 5 times, by who is faster.
-const HTTP2_CALLS: &[(&str, f64)] = &[("epoll_wait", 5.3), ("recvfrom", 2.25), ("sendto", 1.05), ("writev", 1.05)];
+const HTTP2_CALLS: &[(&str, f64)] = &[("epoll_wait", 2.15), ("recvfrom", 2.25), ("sendto", 1.05), ("writev", 1.05)];
 
 /// For each system call that a ceiling does not name: timers, reports, pings.
 const RARE: f64 = 0.05;

@@ -16,6 +16,8 @@ const BULK: usize = 8 * 1024;
 const FULL: usize = 64 * 1024;
 /// Writes of one request.
 const ALONE: u32 = 4;
+/// From a head that was written to the request's task, which learns that there is a window, and back with the body.
+const HOPS: u32 = 2;
 /// Room for a few heads.
 const ROOM: usize = 4 * 1024;
 
@@ -79,12 +81,26 @@ async fn flush<S: AsyncWrite + Unpin>(state: Rc<RefCell<State<S>>>) {
         if !due {
             return;
         }
+        behind_others(HOPS).await;
         // A request alone writes head, data and windows: nobody else will add to them.
         if state.borrow().writes > ALONE {
             tokio::task::yield_now().await;
         }
         std::future::poll_fn(|cx| state.borrow_mut().poll_deferred(cx)).await;
     }
+}
+
+/// Goes to the end of the queue of tasks so many times. Unlike `yield_now` it asks the system for nothing.
+async fn behind_others(mut times: u32) {
+    std::future::poll_fn(|cx| {
+        if times == 0 {
+            return Poll::Ready(());
+        }
+        times -= 1;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 impl<S: AsyncWrite + Unpin> State<S> {
