@@ -1,8 +1,10 @@
 //! `redirect`: answer with another address (VirtualService `http[].redirect`).
 
+use xds::matcher::RegexMatchAndSubstitute;
 use xds::route::RedirectAction;
 use xds::route::redirect_action::{PathRewriteSpecifier, RedirectResponseCode, SchemeRewriteSpecifier};
 
+use super::matching::regex;
 use crate::model::{Redirect, RedirectPath, RedirectPort};
 
 /// The redirect of a route for requests that came for `port`.
@@ -19,6 +21,11 @@ pub(super) fn action(redirect: &Redirect, port: u16) -> RedirectAction {
         path_rewrite_specifier: redirect.path.as_ref().map(|path| match path {
             RedirectPath::Full(path) => PathRewriteSpecifier::PathRedirect(path.to_string()),
             RedirectPath::Prefix(prefix) => PathRewriteSpecifier::PrefixRewrite(prefix.to_string()),
+            RedirectPath::Regex { pattern, substitution } => {
+                let pattern = Some(regex(pattern));
+                let substitution = substitution.to_string();
+                PathRewriteSpecifier::RegexRewrite(RegexMatchAndSubstitute { pattern, substitution })
+            }
         }),
     }
 }
