@@ -75,6 +75,7 @@ impl Build<'_> {
             found.filter(|winner| !Arc::ptr_eq(winner, rules)).map(|winner| winner.source.clone())
         };
         let everywhere = elsewhere.is_none_or(|winner| !Arc::ptr_eq(winner, rules));
+        self.tell_partly_overruled(rules, own, public);
         let (message, by) = match (winner(own), winner(elsewhere)) {
             (None, None) => return,
             (Some(by), _) if everywhere => (format!("{by} decides for {host}; remove one of them"), Some(by)),
@@ -93,6 +94,25 @@ impl Build<'_> {
                 }
             });
         }
+    }
+}
+
+impl Build<'_> {
+    /// A public VirtualService beside routes of a client's own namespace, which decide there.
+    fn tell_partly_overruled(
+        &mut self,
+        rules: &Arc<VirtualService>,
+        own: Option<&Arc<VirtualService>>,
+        public: Option<&Arc<VirtualService>>,
+    ) {
+        let decides = own.is_some_and(|winner| Arc::ptr_eq(winner, rules));
+        let Some(public) = public.filter(|public| decides && !public.gateway_api) else { return };
+        let Some(index) = public.hosts.iter().position(|host| rules.hosts.contains(host)) else { return };
+        let (host, route, namespace) = (&public.hosts[index], &rules.source, &rules.source.namespace);
+        let message = format!("{route} decides for {host} and clients in namespace {namespace}; remove one of them");
+        self.remark(&public.source, Kind::VirtualService, |assessment| {
+            assessment.warn(&FieldPath::of("spec.hosts").index(index), message);
+        });
     }
 }
 

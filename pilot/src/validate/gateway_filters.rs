@@ -243,6 +243,11 @@ impl Check<'_> {
             self.problems.error(&at.key(field), format!("is missing: the type is {}", spec.how));
             return None;
         };
+        let legal = value.starts_with('/') || (!full && value.is_empty());
+        if !legal || value.chars().any(|c| c.is_control() || c.is_whitespace() || c == '#') {
+            self.problems.error(&at.key(field), format!("\"{value}\" is not a path; it starts with \"/\""));
+            return None;
+        }
         Some(if full { PathChange::Full(value.into()) } else { PathChange::Prefix(value.into()) })
     }
 }

@@ -58,12 +58,8 @@ impl Check<'_> {
             self.regex(&at, value)?;
             return Some(Some(StringMatch::Regex(value.into())));
         }
-        let illegal = ["//", "/./", "/../", "%2f", "%2F", "#"].into_iter().find(|text| value.contains(text));
-        if !value.starts_with('/') || illegal.is_some() || value.ends_with("/..") || value.ends_with("/.") {
-            let reason = illegal.map_or("; it starts with \"/\" and has no segments . and ..".to_owned(), |text| {
-                format!("; it must not contain \"{text}\"")
-            });
-            self.problems.error(&at, format!("\"{value}\" is not a path{reason}"));
+        if let Some(reason) = not_a_path(value) {
+            self.problems.error(&at, format!("\"{value}\" is not a path; {reason}"));
             return None;
         }
         if how == How::Exact {
@@ -82,6 +78,10 @@ impl Check<'_> {
             let how = self.one_of(&at.key("type"), spec.how.as_deref(), &values, How::Exact);
             let name = match headers {
                 true => self.header_name(&at.key("name"), &spec.name),
+                false if spec.name.is_empty() => {
+                    self.problems.error(&at.key("name"), "is missing; name a query parameter");
+                    None
+                }
                 false => Some(Arc::from(spec.name.as_str())),
             };
             let value = match how {
@@ -119,7 +119,7 @@ impl Check<'_> {
         for (field, text) in parts.into_iter().filter_map(|(field, text)| Some((field, text.as_deref()?))) {
             match how {
                 How::Regex => self.regex(&at.key(field), text)?,
-                How::Exact | How::Prefix if text.is_empty() || text.contains('/') => {
+                How::Exact | How::Prefix if !is_grpc_name(text) => {
                     self.problems.error(&at.key(field), format!("\"{text}\" is not the name of a {field}"));
                     return None;
                 }
@@ -138,6 +138,24 @@ impl Check<'_> {
             (_, None, Some(method)) => Some(StringMatch::Regex(format!("/[^/]+/{}", regex::escape(method)).into())),
         })
     }
+}
+
+/// Whether a text may name a service or method: protobuf's identifiers, with dots.
+fn is_grpc_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.'))
+}
+
+/// Why a text is no path to compare with (the API's rules); None when it is one.
+fn not_a_path(text: &str) -> Option<String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || "-/._~!$&'()*+,;=:@%".contains(c);
+    if let Some(illegal) = text.chars().find(|c| !legal(*c)) {
+        return Some(format!("it must not contain \"{illegal}\""));
+    }
+    if let Some(illegal) = ["//", "/./", "/../", "%2f", "%2F"].into_iter().find(|illegal| text.contains(illegal)) {
+        return Some(format!("it must not contain \"{illegal}\""));
+    }
+    let right = text.starts_with('/') && !text.ends_with("/..") && !text.ends_with("/.");
+    (!right).then(|| "it starts with \"/\" and has no segments . and ..".into())
 }
 
 fn value(spec: &NamedMatchSpec) -> Arc<str> {

@@ -23,6 +23,14 @@ fn matches_are_checked() {
             "x.yaml:7: spec.rules[0].matches[0].path.value: \"foo\" is not a path; it starts with \"/\" and has no segments . and ..",
         ),
         (
+            "matches: [{path: {value: '/a?b'}}]",
+            "x.yaml:7: spec.rules[0].matches[0].path.value: \"/a?b\" is not a path; it must not contain \"?\"",
+        ),
+        (
+            "matches: [{queryParams: [{value: b}]}]",
+            "x.yaml:7: spec.rules[0].matches[0].queryParams[0].name: is missing; name a query parameter",
+        ),
+        (
             "matches: [{path: {value: /a//b}}]",
             "x.yaml:7: spec.rules[0].matches[0].path.value: \"/a//b\" is not a path; it must not contain \"//\"",
         ),
@@ -72,6 +80,10 @@ fn filters_are_checked() {
         (
             "matches: [{path: {type: Exact, value: /a}}]\nfilters:\n- type: URLRewrite\n  urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /}}",
             "x.yaml:8: spec.rules[0].filters: uses ReplacePrefixMatch, which needs exactly one match, of a path of type PathPrefix",
+        ),
+        (
+            "filters: [{type: RequestRedirect, requestRedirect: {path: {type: ReplaceFullPath, replaceFullPath: a}}}]",
+            "x.yaml:7: spec.rules[0].filters[0].requestRedirect.path.replaceFullPath: \"a\" is not a path; it starts with \"/\"",
         ),
         (
             "filters: [{type: RequestRedirect, requestRedirect: {statusCode: 300}}]",

@@ -124,6 +124,22 @@ fn virtual_service(created: &str, extra: &str) -> String {
     )
 }
 
+/// What a canary controller edits touches the routes of one host.
+#[test]
+fn a_changed_weight_changes_one_host() {
+    let backends = |weight: u32| {
+        let list = format!("[{{name: reviews, port: 80, weight: {weight}}}, {{name: catalog, port: 80, weight: 50}}]");
+        route("", TO_CATALOG, BACKEND).replace(&format!("\n    - {BACKEND}"), &format!(" {list}"))
+    };
+    let mut fixture = Fixture::with("x.yaml", &backends(50));
+    let update = fixture.change("x.yaml", &backends(10));
+    let changed: Vec<_> = update.changed.iter().cloned().collect();
+    assert_eq!(changed, [pilot::diff::Key::VirtualService(crate::fixture::host("catalog"))]);
+    fixture.remove("x.yaml");
+    let update = fixture.update();
+    assert!(update.world.virtual_service("shop", &crate::fixture::host("catalog")).is_none());
+}
+
 /// As in Istio: see `VirtualServices::get`.
 #[test]
 fn who_loses_against_whom_is_told() {
@@ -142,6 +158,11 @@ fn who_loses_against_whom_is_told() {
     assert!(status(&fixture).contains(
         "is in force, with warnings\n  x.yaml:5: spec.parentRefs: VirtualService shop/v is older and decides for catalog.shop.svc.cluster.local and clients outside namespace shop"
     ));
+
+    assert_eq!(
+        fixture.status("VirtualService", "shop", "v"),
+        "VirtualService shop/v (x.yaml:11) is in force, with warnings\n  x.yaml:15: spec.hosts[0]: HTTPRoute shop/x decides for catalog.shop.svc.cluster.local and clients in namespace shop; remove one of them"
+    );
 
     let fixture = Fixture::with("x.yaml", &(aged(old) + &virtual_service(new, "exportTo: [\".\"]")));
     assert!(
