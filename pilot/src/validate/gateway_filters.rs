@@ -147,7 +147,11 @@ impl Check<'_> {
         let add = self.header_values(&at.key("add"), &spec.add, &mut authority);
         let mut remove = Vec::new();
         for (index, name) in spec.remove.iter().enumerate() {
-            remove.extend(self.header_name(&at.key("remove").index(index), name));
+            let at = at.key("remove").index(index);
+            match name.eq_ignore_ascii_case("host") {
+                true => self.problems.warning(&at, "a request cannot be without Host; this has no effect"),
+                false => remove.extend(self.header_name(&at, name)),
+            }
         }
         (HeaderOperations { set, add, remove }, authority)
     }

@@ -62,6 +62,10 @@ fn filters_are_checked() {
             "x.yaml:7: spec.rules[0].filters[0].type: \"RequestHeadersModifier\" is no filter; did you mean RequestHeaderModifier?",
         ),
         (
+            "filters: [{type: RequestHeaderModifier, requestHeaderModifier: {remove: [Host]}}]\nbackendRefs: [{name: catalog, port: 80}]",
+            "x.yaml:7: spec.rules[0].filters[0].requestHeaderModifier.remove[0]: a request cannot be without Host; this has no effect",
+        ),
+        (
             "filters: [{type: ExtensionRef, extensionRef: {group: a, kind: B, name: c}}]",
             "x.yaml:7: spec.rules[0].filters[0].type: ExtensionRef is not supported yet; remove the filter",
         ),

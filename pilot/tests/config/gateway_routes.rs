@@ -124,6 +124,15 @@ fn virtual_service(created: &str, extra: &str) -> String {
     )
 }
 
+#[test]
+fn a_grpc_route_has_conditions_too() {
+    let text = route("", TO_CATALOG, "{name: gone, port: 80}").replace("HTTPRoute", "GRPCRoute");
+    assert_eq!(
+        Fixture::with("x.yaml", &text).status("GRPCRoute", "shop", "x"),
+        "GRPCRoute shop/x (x.yaml:1) is in force, with warnings\n  x.yaml:9: spec.rules[0].backendRefs[0]: there is no Service shop/gone; its share of the requests is answered with an error\n  Service catalog: Accepted=True, ResolvedRefs=False (BackendNotFound: there is no Service shop/gone)"
+    );
+}
+
 /// What a canary controller edits touches the routes of one host.
 #[test]
 fn a_changed_weight_changes_one_host() {

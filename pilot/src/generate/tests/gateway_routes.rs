@@ -246,6 +246,40 @@ fn redirects_lead_to_the_port_that_the_api_says() {
 }
 
 #[test]
+fn a_redirect_to_the_usual_port_replaces_another_port_of_the_host() {
+    let port_of = |service_port: &str, filter: &str| {
+        let rules = format!("\n  - filters: [{{type: RequestRedirect, requestRedirect: {{{filter}}}}}]");
+        let world = shop_with(&(TWO_PORTS.to_owned() + &http_route("x", "shop", "two", &rules)));
+        let name = format!("two.shop.svc.cluster.local:{service_port}");
+        match routes(&world, &frontend(), &name).virtual_hosts[0].routes[0].action.clone() {
+            Some(Action::Redirect(action)) => action.port_redirect,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(port_of("81", "scheme: https"), 443, "the client wrote Host: two:81");
+    assert_eq!(port_of("81", "port: 80"), 80);
+    assert_eq!(port_of("81", "scheme: https, hostname: a.b"), 0);
+    assert_eq!(port_of("81", "hostname: a.b"), 81, "without scheme and port it is the one that was asked");
+}
+
+#[test]
+fn rules_of_grpc_routes_go_before_those_of_http_routes() {
+    let http = http_route(
+        "h",
+        "shop",
+        "ratings",
+        &format!("\n  - matches: [{{path: {{type: Exact, value: /a/b}}}}]\n    {TO_CATALOG}"),
+    );
+    let grpc =
+        http_route("g", "shop", "ratings", &format!("\n  - matches: [{{method: {{service: a}}}}]\n    {TO_RATINGS}"));
+    let objects = http + &grpc.replace("HTTPRoute", "GRPCRoute");
+    assert_eq!(
+        told_of(&objects, &frontend(), "ratings.shop.svc.cluster.local:9000"),
+        [format!("prefix /a/ => {RATINGS}"), format!("path /a/b => {CATALOG}")]
+    );
+}
+
+#[test]
 fn filters_and_limits_are_written() {
     let route = only_route(
         r#"
