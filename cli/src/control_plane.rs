@@ -134,6 +134,7 @@ async fn status(State(pilot): State<Pilot>) -> Json<Value> {
                 "line": status.line,
                 "status": condition(&status.condition),
                 "findings": status.findings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "parents": status.parents.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "refused_by_proxies": status.refused.iter().map(|refused| refused.to_string()).collect::<Vec<_>>(),
             })
         })

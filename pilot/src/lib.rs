@@ -5,6 +5,7 @@ mod api;
 mod build;
 pub mod catalog;
 pub mod diff;
+mod gateway_route;
 pub mod generate;
 pub mod model;
 mod object;

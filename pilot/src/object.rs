@@ -1,9 +1,10 @@
 //! One version of one configuration object: what its text says, checked as far as that needs no other object.
 
 use crate::api::Kind;
+use crate::gateway_route::{GatewayRoute, ReferenceGrant};
 use crate::model::{
-    Destination, DestinationRule, Endpoint, EndpointState, Host, Labels, MtlsMode, ObjectRef, Service, VirtualService,
-    Workload,
+    Destination, DestinationRule, Endpoint, EndpointState, Host, Labels, MtlsMode, ObjectRef, ParentRef, Service,
+    VirtualService, Workload,
 };
 use crate::problem::Problem;
 use crate::yaml::{FieldPath, Lines};
@@ -23,6 +24,8 @@ pub struct Object {
     /// What holds in its place when it says nothing that can be used and no earlier version does: a policy that
     /// should protect must not be gone because it is wrong.
     pub stand_in: Option<Content>,
+    /// What a route of the Gateway API is attached to; its author is told of each, also when the rest is wrong.
+    pub parents: Arc<[ParentRef]>,
     /// What is wrong with it by itself.
     pub problems: Vec<Problem>,
     /// Where its fields stand, from the start of its document.
@@ -66,6 +69,10 @@ pub enum Content {
     DestinationRule(Arc<DestinationRule>),
     /// A PeerAuthentication.
     PeerAuthentication(PeerAuthentication),
+    /// An HTTPRoute or GRPCRoute.
+    GatewayRoute(Arc<GatewayRoute>),
+    /// A ReferenceGrant.
+    ReferenceGrant(Arc<ReferenceGrant>),
 }
 
 /// An EndpointSlice.

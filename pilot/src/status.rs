@@ -3,7 +3,7 @@
 use crate::api::Kind;
 use crate::build::{Assessment, Snapshot, Verdict};
 use crate::catalog::RefusedResource;
-use crate::model::ObjectRef;
+use crate::model::{ObjectRef, ParentStatus};
 use crate::object::Placed;
 use crate::problem::Severity;
 use crate::source::{Candidates, FileProblem};
@@ -23,6 +23,8 @@ pub struct ObjectStatus {
     pub condition: Condition,
     /// What is wrong or worth knowing, each as `file:line: field: what is wrong, what would be right`.
     pub findings: Vec<Finding>,
+    /// For a route of the Gateway API: what became of it at each of its parents.
+    pub parents: Vec<ParentStatus>,
     /// Proxies that refuse what was made of it.
     pub refused: Vec<RefusedResource>,
 }
@@ -120,6 +122,7 @@ impl Statuses {
             line: placed.line_of(&Default::default()),
             condition: Condition::of(&assessment.verdict),
             findings: findings(placed, assessment),
+            parents: assessment.parents.clone(),
             refused: refused.iter().filter(concerns).cloned().collect(),
         })
     }
@@ -171,6 +174,9 @@ impl fmt::Display for ObjectStatus {
         }
         for finding in &self.findings {
             write!(f, "\n  {finding}")?;
+        }
+        for parent in &self.parents {
+            write!(f, "\n  {parent}")?;
         }
         for resource in &self.refused {
             write!(f, "\n  {resource}")?;

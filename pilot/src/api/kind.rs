@@ -21,6 +21,12 @@ pub enum Kind {
     DestinationRule,
     /// Istio PeerAuthentication.
     PeerAuthentication,
+    /// Gateway API HTTPRoute.
+    HttpRoute,
+    /// Gateway API GRPCRoute.
+    GrpcRoute,
+    /// Gateway API ReferenceGrant.
+    ReferenceGrant,
     /// Known to Istio or Gateway API users, without effect here.
     Unsupported,
 }
@@ -40,6 +46,8 @@ pub enum Known {
 
 const ISTIO_VERSIONS: &[&str] = &["v1", "v1beta1", "v1alpha3"];
 const V1: &[&str] = &["v1"];
+/// The group of the Gateway API.
+const GATEWAY_API: &str = "gateway.networking.k8s.io";
 
 const READ: &[(&str, &str, &[&str], Kind)] = &[
     ("", "Namespace", V1, Kind::Namespace),
@@ -50,6 +58,9 @@ const READ: &[(&str, &str, &[&str], Kind)] = &[
     ("networking.istio.io", "VirtualService", ISTIO_VERSIONS, Kind::VirtualService),
     ("networking.istio.io", "DestinationRule", ISTIO_VERSIONS, Kind::DestinationRule),
     ("security.istio.io", "PeerAuthentication", &["v1", "v1beta1"], Kind::PeerAuthentication),
+    (GATEWAY_API, "HTTPRoute", &["v1", "v1beta1"], Kind::HttpRoute),
+    (GATEWAY_API, "GRPCRoute", V1, Kind::GrpcRoute),
+    (GATEWAY_API, "ReferenceGrant", &["v1", "v1beta1"], Kind::ReferenceGrant),
 ];
 
 const NO_EFFECT: &str = "is not supported yet: it has no effect";
@@ -66,11 +77,9 @@ const NOT_YET: &[(&str, &str, &str)] = &[
     ("security.istio.io", "RequestAuthentication", NOT_ENFORCED),
     ("telemetry.istio.io", "Telemetry", NO_EFFECT),
     ("extensions.istio.io", "WasmPlugin", NO_EFFECT),
-    ("gateway.networking.k8s.io", "Gateway", NO_EFFECT),
-    ("gateway.networking.k8s.io", "HTTPRoute", NO_EFFECT),
-    ("gateway.networking.k8s.io", "GRPCRoute", NO_EFFECT),
-    ("gateway.networking.k8s.io", "TCPRoute", NO_EFFECT),
-    ("gateway.networking.k8s.io", "TLSRoute", NO_EFFECT),
+    (GATEWAY_API, "Gateway", NO_EFFECT),
+    (GATEWAY_API, "TCPRoute", NO_EFFECT),
+    (GATEWAY_API, "TLSRoute", NO_EFFECT),
     ("networking.k8s.io", "Ingress", NO_EFFECT),
 ];
 
@@ -110,7 +119,7 @@ fn other(group: &str, kind: &str) -> Known {
 
 impl Kind {
     /// Number of kinds.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 12;
 
     /// All kinds.
     pub const ALL: [Kind; Self::COUNT] = [
@@ -122,6 +131,9 @@ impl Kind {
         Self::VirtualService,
         Self::DestinationRule,
         Self::PeerAuthentication,
+        Self::HttpRoute,
+        Self::GrpcRoute,
+        Self::ReferenceGrant,
         Self::Unsupported,
     ];
 
@@ -142,6 +154,7 @@ mod tests {
             ("v1", "Service", Known::Read(Kind::Service)),
             ("networking.istio.io/v1alpha3", "VirtualService", Known::Read(Kind::VirtualService)),
             ("security.istio.io/v1", "AuthorizationPolicy", Known::NotYet(NOT_ENFORCED)),
+            ("gateway.networking.k8s.io/v1beta1", "HTTPRoute", Known::Read(Kind::HttpRoute)),
             ("apps/v1", "Deployment", Known::Foreign),
             ("v1", "ConfigMap", Known::Foreign),
             ("serving.knative.dev/v1", "Service", Known::Foreign),

@@ -1,9 +1,11 @@
-//! The objects as their authors write them: one file for each Istio kind; the Kubernetes kinds come from
+//! The objects as their authors write them: one file for each kind of Istio and of the Gateway API; the Kubernetes kinds come from
 //! `k8s-openapi`. Nothing here is checked beyond its shape.
 
 mod destination_rule;
+mod gateway_route;
 mod kind;
 mod peer_authentication;
+mod reference_grant;
 mod service_entry;
 mod virtual_service;
 
@@ -11,8 +13,15 @@ pub use destination_rule::{
     ClientTlsSettings, ConnectionPoolSettings, DestinationRuleSpec, LoadBalancerSettings, PortPolicy, SubsetSpec,
     TrafficPolicySpec,
 };
+pub use gateway_route::{
+    BackendObjectSpec, CorsFilterSpec, GatewayBackendSpec, GatewayGrpcMatchSpec, GatewayGrpcRuleSpec,
+    GatewayHttpMatchSpec, GatewayHttpRuleSpec, GatewayRouteSpec, GrpcMethodMatchSpec, HeaderModifierSpec, HeaderSpec,
+    NamedMatchSpec, ParentReferenceSpec, PathModifierSpec, RequestMirrorSpec, RequestRedirectSpec, RouteFilterSpec,
+    RouteRetrySpec, RouteTimeoutsSpec, UrlRewriteSpec,
+};
 pub use kind::{Kind, Known, known};
 pub use peer_authentication::PeerAuthenticationSpec;
+pub use reference_grant::ReferenceGrantSpec;
 pub use service_entry::{ServiceEntrySpec, ServicePortSpec, WorkloadEntrySpec};
 pub use virtual_service::{
     AbortSpec, CorsPolicySpec, DelaySpec, DestinationSpec, DirectResponseSpec, FaultSpec, HeaderOperationsSpec,
@@ -25,7 +34,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 
-/// An Istio object around its `spec`.
+/// An object of Istio or of the Gateway API around its `spec`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Istio<S> {

@@ -5,6 +5,7 @@
 mod authentication;
 mod destination_rules;
 mod endpoints;
+mod gateway_routes;
 mod references;
 mod services;
 mod verdict;

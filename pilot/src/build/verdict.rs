@@ -1,6 +1,6 @@
 //! Which version of an object is in force, and what its author is told.
 
-use crate::model::ObjectRef;
+use crate::model::{ObjectRef, ParentStatus};
 use crate::object::{Content, Object};
 use crate::problem::{Problem, Problems, Severity};
 use crate::yaml::FieldPath;
@@ -30,6 +30,8 @@ pub struct Assessment {
     pub verdict: Verdict,
     /// What is wrong, or worth knowing.
     pub problems: Vec<Problem>,
+    /// What became of a route of the Gateway API at each of its parents.
+    pub parents: Vec<ParentStatus>,
 }
 
 impl Assessment {
@@ -38,6 +40,15 @@ impl Assessment {
         let problem = Problem { severity: Severity::Warning, field: field.clone(), message: message.into() };
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
+        }
+    }
+
+    /// Notes that it does not take effect.
+    pub(super) fn refuse(&mut self, field: &FieldPath, message: impl Into<String>) {
+        let problem = Problem { severity: Severity::Error, field: field.clone(), message: message.into() };
+        self.problems.push(problem);
+        if self.verdict == Verdict::InForce {
+            self.verdict = Verdict::Rejected { last_good_in_force: false };
         }
     }
 
@@ -60,20 +71,21 @@ pub(super) fn choose(
     if let Some(content) = &newest.content {
         check(content, &mut found);
     }
+    let parents = Vec::new();
     let wrong = newest.content.is_none() || found.has_errors();
     let mut problems = newest.problems.clone();
     problems.extend(found.into_vec());
     if !wrong {
-        return (Some(newest.clone()), Assessment { verdict: Verdict::InForce, problems });
+        return (Some(newest.clone()), Assessment { verdict: Verdict::InForce, problems, parents });
     }
     match in_force {
         Some(old) if Arc::ptr_eq(old, newest) => {
             problems.iter_mut().for_each(downgrade);
-            (Some(newest.clone()), Assessment { verdict: Verdict::InForce, problems })
+            (Some(newest.clone()), Assessment { verdict: Verdict::InForce, problems, parents })
         }
         old => {
             let verdict = Verdict::Rejected { last_good_in_force: old.is_some() };
-            (old.cloned(), Assessment { verdict, problems })
+            (old.cloned(), Assessment { verdict, problems, parents })
         }
     }
 }

@@ -55,7 +55,10 @@ fn of_service(world: &World, service: &Service) -> Vec<WantedShare> {
 
 fn whatever_the_headers(rule: &HttpRule) -> bool {
     let free = |block: &HttpMatch| {
-        block.headers.is_empty() && block.without_headers.is_empty() && block.source_labels.is_empty()
+        block.headers.is_empty()
+            && block.without_headers.is_empty()
+            && block.source_labels.is_empty()
+            && block.share.is_none()
     };
     rule.matches.is_empty() || rule.matches.iter().any(free)
 }

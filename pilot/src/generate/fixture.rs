@@ -78,6 +78,14 @@ pub(crate) fn virtual_service(name: &str, rules: &str) -> String {
     )
 }
 
+/// An HTTPRoute of a namespace for a Service of the shop.
+pub(crate) fn http_route(name: &str, namespace: &str, parent: &str, rules: &str) -> String {
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: {name}, namespace: {namespace}}}\n\
+         spec:\n  parentRefs: [{{group: '', kind: Service, namespace: shop, name: {parent}}}]\n  rules:{rules}\n---\n"
+    )
+}
+
 /// A proxy without labels.
 pub(crate) fn viewer(namespace: &str, address: [u8; 4]) -> Viewer {
     Viewer { namespace: namespace.into(), labels: Labels::default(), address: address.into() }

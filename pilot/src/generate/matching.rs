@@ -5,7 +5,7 @@ use xds::route::header_matcher::HeaderMatchSpecifier;
 use xds::route::query_parameter_matcher::QueryParameterMatchSpecifier;
 use xds::route::{HeaderMatcher, QueryParameterMatcher, RouteMatch, route_match::PathSpecifier};
 
-use super::wrappers::boolean;
+use super::wrappers::{boolean, runtime_fraction};
 use crate::model::{HttpMatch, Labels, StringMatch};
 
 /// The match of a route that takes every request.
@@ -20,6 +20,7 @@ pub(super) fn route_match(condition: &HttpMatch, port: u16) -> RouteMatch {
         path_specifier: Some(path(condition.uri.as_ref())),
         case_sensitive: if condition.ignore_uri_case { boolean(false) } else { None },
         headers: headers(condition, port),
+        runtime_fraction: condition.share.and_then(runtime_fraction),
         query_parameters: condition.query_params.iter().map(|(name, value)| query(name, value)).collect(),
         ..RouteMatch::default()
     }
@@ -37,6 +38,7 @@ pub(super) fn string_matcher(test: &StringMatch) -> StringMatcher {
     let pattern = match test {
         StringMatch::Exact(text) => MatchPattern::Exact(text.to_string()),
         StringMatch::Prefix(text) => MatchPattern::Prefix(text.to_string()),
+        StringMatch::Segments(path) => MatchPattern::SafeRegex(regex(&format!("{}(/.*)?", ::regex::escape(path)))),
         StringMatch::Regex(text) => MatchPattern::SafeRegex(regex(text)),
         StringMatch::Present => MatchPattern::SafeRegex(regex(".*")),
     };
@@ -53,6 +55,7 @@ fn path(test: Option<&StringMatch>) -> PathSpecifier {
         None | Some(StringMatch::Present) => PathSpecifier::Prefix("/".into()),
         Some(StringMatch::Exact(path)) => PathSpecifier::Path(path.to_string()),
         Some(StringMatch::Prefix(prefix)) => PathSpecifier::Prefix(prefix.to_string()),
+        Some(StringMatch::Segments(path)) => PathSpecifier::PathSeparatedPrefix(path.to_string()),
         Some(StringMatch::Regex(expression)) => PathSpecifier::SafeRegex(regex(expression)),
     }
 }
@@ -75,7 +78,7 @@ fn authority(test: &StringMatch, port: u16) -> HeaderMatcher {
             StringMatcher { match_pattern: Some(MatchPattern::SafeRegex(regex(&pattern))), ignore_case: false }
         }
         StringMatch::Exact(_) | StringMatch::Prefix(_) => StringMatcher { ignore_case: true, ..string_matcher(test) },
-        StringMatch::Regex(_) | StringMatch::Present => return header(":authority", test),
+        StringMatch::Segments(_) | StringMatch::Regex(_) | StringMatch::Present => return header(":authority", test),
     };
     HeaderMatcher {
         name: ":authority".to_owned(),

@@ -95,7 +95,9 @@ fn routes_of_rules(view: &View<'_>, service: &Service, port: u16) -> Vec<Route> 
     for rule in &virtual_service.http {
         let blocks = if rule.matches.is_empty() { std::slice::from_ref(&everything) } else { &rule.matches };
         for block in blocks.iter().filter(|block| view.gets(block, port)) {
-            routes.push(route(view, rule, block, port, &virtual_service.source));
+            let source = rule.source.as_ref().unwrap_or(&virtual_service.source);
+            view.shaped_by(source);
+            routes.push(route(view, rule, block, port, source));
             if matching::takes_everything(block) {
                 return routes;
             }

@@ -1,6 +1,6 @@
 //! Conditions on an HTTP request.
 
-use super::Labels;
+use super::{Labels, Percentage};
 use std::sync::Arc;
 
 /// One match block of a rule; all conditions that are set must hold.
@@ -26,6 +26,8 @@ pub struct HttpMatch {
     pub query_params: Vec<(Arc<str>, StringMatch)>,
     /// The service's port.
     pub port: Option<u16>,
+    /// Only this share of the requests that match, drawn for each; the others go on to the rules behind.
+    pub share: Option<Percentage>,
     /// Only clients with these labels get the rule; empty means all.
     pub source_labels: Labels,
     /// Only clients of this namespace get the rule.
@@ -39,6 +41,8 @@ pub enum StringMatch {
     Exact(Arc<str>),
     /// Starts with, case-sensitive.
     Prefix(Arc<str>),
+    /// A path that is this one or lies below it: `/a` and `/a/b`, not `/ab`. Without a slash at the end; never `/`.
+    Segments(Arc<str>),
     /// RE2 expression that must match the whole text. It compiles and keeps to the size limits.
     Regex(Arc<str>),
     /// There at all, with any value.
@@ -52,7 +56,7 @@ impl HttpMatch {
             None | Some(StringMatch::Present) => true,
             Some(StringMatch::Prefix(prefix)) => matches!(prefix.as_ref(), "/" | ""),
             Some(StringMatch::Regex(regex)) => regex.as_ref() == ".*",
-            Some(StringMatch::Exact(_)) => false,
+            Some(StringMatch::Exact(_) | StringMatch::Segments(_)) => false,
         };
         any_path
             && self.scheme.is_none()
@@ -62,6 +66,7 @@ impl HttpMatch {
             && self.without_headers.is_empty()
             && self.query_params.is_empty()
             && self.port.is_none()
+            && self.share.is_none()
             && self.source_labels.is_empty()
             && self.source_namespace.is_none()
     }

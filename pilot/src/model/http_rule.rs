@@ -1,12 +1,14 @@
 //! One HTTP rule of a VirtualService: for which requests, and what happens to them.
 
-use super::{Cors, Fault, HeaderEdits, Host, HttpMatch, Mirror, Retries, Rewrite};
+use super::{Cors, Fault, HeaderEdits, Host, HttpMatch, Mirror, ObjectRef, Retries, Rewrite};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// One `http` rule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HttpRule {
+    /// The object that it came from, where a VirtualService stands for several; None: the VirtualService's own.
+    pub source: Option<Arc<ObjectRef>>,
     /// `http[].name`.
     pub name: Option<Arc<str>>,
     /// Any of these must match; empty matches all.
@@ -84,6 +86,13 @@ pub enum RedirectPath {
     Full(Arc<str>),
     /// Replaces the matched prefix.
     Prefix(Arc<str>),
+    /// Replaces what the RE2 `pattern` matches by `substitution`.
+    Regex {
+        /// RE2 expression.
+        pattern: Arc<str>,
+        /// Replacement.
+        substitution: Arc<str>,
+    },
 }
 
 /// The port of a redirect.

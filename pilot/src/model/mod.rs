@@ -5,6 +5,7 @@ mod authentication;
 mod destination_rule;
 mod endpoint;
 mod export;
+mod gateway_api;
 mod host;
 mod http_match;
 mod http_policy;
@@ -22,6 +23,7 @@ pub use destination_rule::{
 };
 pub use endpoint::{Endpoint, EndpointAddress, EndpointPort, EndpointState};
 pub use export::ExportTo;
+pub use gateway_api::{ConditionKind, ParentRef, ParentStatus, Reason, RouteCondition};
 pub use host::{Host, HostError};
 pub use http_match::{HttpMatch, StringMatch};
 pub use http_policy::{

@@ -31,11 +31,13 @@ impl ObjectRef {
     }
 }
 
-/// `VirtualService` → `virtual-service`.
+/// `VirtualService` → `virtual-service`, `HTTPRoute` → `http-route`.
 fn kebab(kind: &str) -> String {
     let mut text = String::with_capacity(kind.len() + 2);
-    for (i, c) in kind.chars().enumerate() {
-        if c.is_ascii_uppercase() && i > 0 {
+    for (i, c) in kind.char_indices() {
+        let before = kind[..i].chars().next_back().is_some_and(|before| before.is_ascii_lowercase());
+        let after = kind[i + c.len_utf8()..].starts_with(|after: char| after.is_ascii_lowercase());
+        if c.is_ascii_uppercase() && i > 0 && (before || after) {
             text.push('-');
         }
         text.push(c.to_ascii_lowercase());
@@ -61,6 +63,8 @@ mod tests {
         let object = ObjectRef::new("networking.istio.io", "VirtualService", "shop", "catalog");
         assert_eq!(object.config_path(), "/apis/networking.istio.io/v1/namespaces/shop/virtual-service/catalog");
         assert_eq!(object.to_string(), "VirtualService shop/catalog");
+        let route = ObjectRef::new("gateway.networking.k8s.io", "HTTPRoute", "shop", "catalog");
+        assert_eq!(route.config_path(), "/apis/gateway.networking.k8s.io/v1/namespaces/shop/http-route/catalog");
         assert_eq!(ObjectRef::new("", "Pod", "a", "b").config_path(), "/api/v1/namespaces/a/pod/b");
         assert_eq!(ObjectRef::new("", "Namespace", "", "shop").to_string(), "Namespace shop");
     }

@@ -1,4 +1,4 @@
-//! A VirtualService: how requests for some hosts are routed.
+//! A VirtualService: how requests for some hosts are routed. Routes of the Gateway API become VirtualServices too.
 
 use super::{ExportTo, Host, HttpRule, Labels, ObjectRef, WeightedDestination};
 use ipnet::IpNet;
@@ -11,6 +11,8 @@ pub struct VirtualService {
     pub source: Arc<ObjectRef>,
     /// Hosts or wildcards.
     pub hosts: Vec<Host>,
+    /// It stands for the routes of the Gateway API that are attached to a Service; `source` is the oldest of them.
+    pub gateway_api: bool,
     /// Who uses it.
     pub export_to: ExportTo,
     /// `metadata.creationTimestamp` in seconds since the epoch; 0 when the object has none.

@@ -29,6 +29,7 @@ impl Check<'_> {
             without_headers: self.header_matches(&key("withoutHeaders"), &spec.without_headers),
             query_params: self.query_matches(&key("queryParams"), &spec.query_params),
             port: spec.port.and_then(|number| self.port(&key("port"), number)),
+            share: None,
             source_labels: Labels::new(spec.source_labels.clone()),
             source_namespace: spec.source_namespace.as_deref().filter(|ns| !ns.is_empty()).map(Arc::from),
         };

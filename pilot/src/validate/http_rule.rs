@@ -26,6 +26,7 @@ impl Check<'_> {
         let cors = spec.cors_policy.as_ref().map(|cors| self.cors(&at.key("corsPolicy"), cors));
         let gateways_only = !spec.matches.is_empty() && !spec.matches.iter().any(|m| for_sidecars(&m.gateways));
         (!gateways_only).then_some(HttpRule {
+            source: None,
             name: spec.name.as_deref().filter(|name| !name.is_empty()).map(Arc::from),
             matches,
             action: action?,

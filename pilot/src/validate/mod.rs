@@ -6,6 +6,10 @@ mod destination_rule;
 mod duration;
 mod endpoint_slice;
 mod export;
+mod gateway_filters;
+mod gateway_match;
+mod gateway_policy;
+mod gateway_route;
 mod headers;
 mod http_action;
 mod http_match;
@@ -16,6 +20,7 @@ mod matching;
 mod number;
 mod peer_authentication;
 mod pod;
+mod reference_grant;
 mod service;
 mod service_entry;
 mod traffic_policy;
@@ -81,11 +86,15 @@ pub fn object(kind: Kind, reference: Arc<ObjectRef>, node: &Node, settings: &Set
     let content = content(kind, node, &mut check);
     let problems = check.problems;
     let content = content.filter(|_| !problems.has_errors());
+    let parents = match kind {
+        Kind::HttpRoute | Kind::GrpcRoute => gateway_route::parents(node),
+        _ => Arc::default(),
+    };
     let stand_in = match (kind, &content) {
         (Kind::PeerAuthentication, None) => peer_authentication::strictest(node, &reference, settings),
         _ => None,
     };
-    Object { kind, content, stand_in, problems: problems.into_vec(), lines: Lines::of(node), reference }
+    Object { kind, content, stand_in, parents, problems: problems.into_vec(), lines: Lines::of(node), reference }
 }
 
 /// An object of a kind that has no effect yet.
@@ -94,7 +103,8 @@ pub fn unsupported(reference: Arc<ObjectRef>, node: &Node, effect: &str) -> Obje
     problems.error(&FieldPath::of("kind"), format!("{} {effect}", reference.kind));
     let lines = Lines::of(node);
     let problems = problems.into_vec();
-    Object { kind: Kind::Unsupported, content: None, stand_in: None, problems, lines, reference }
+    let parents = Arc::default();
+    Object { kind: Kind::Unsupported, content: None, stand_in: None, parents, problems, lines, reference }
 }
 
 fn content(kind: Kind, node: &Node, check: &mut Check<'_>) -> Option<Content> {
@@ -118,6 +128,18 @@ fn content(kind: Kind, node: &Node, check: &mut Check<'_>) -> Option<Content> {
         Kind::PeerAuthentication => {
             let object: Istio<_> = typed(kind, node, check)?;
             peer_authentication::check(&object.spec, creation(&object.metadata), check)
+        }
+        Kind::HttpRoute => {
+            let object: Istio<_> = typed(kind, node, check)?;
+            gateway_route::http(&object.spec, creation(&object.metadata), check)
+        }
+        Kind::GrpcRoute => {
+            let object: Istio<_> = typed(kind, node, check)?;
+            gateway_route::grpc(&object.spec, creation(&object.metadata), check)
+        }
+        Kind::ReferenceGrant => {
+            let object: Istio<_> = typed(kind, node, check)?;
+            reference_grant::check(&object.spec, check)
         }
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn check(spec: &VirtualServiceSpec, creation: i64, check: &mut Check<
     let references = references(spec, check);
     let http = http.into_iter().flatten().collect();
     let source = check.reference.clone();
-    let rules = Arc::new(VirtualService { source, hosts, export_to, creation, http, tls, tcp });
+    let rules = Arc::new(VirtualService { source, hosts, gateway_api: false, export_to, creation, http, tls, tcp });
     Some(Content::VirtualService(Routes { rules, references, for_sidecars }))
 }
 

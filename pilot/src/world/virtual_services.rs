@@ -24,7 +24,7 @@ impl VirtualServices {
 
     /// The one that decides for a host when the client is in `namespace`: the most specific name; of several for
     /// one name those of the client's own namespace that are private to it, then those exported to it by name, then
-    /// the public ones; of those the oldest.
+    /// routes of the Gateway API of its namespace, then the public ones; of those the oldest.
     pub fn get(&self, namespace: &str, host: &Host) -> Option<&Arc<VirtualService>> {
         self.0.covering(host).find_map(|list| {
             let seen = list.iter().filter(|vs| vs.export_to.includes(namespace));
@@ -48,11 +48,14 @@ fn precedence(vs: &VirtualService) -> (i64, &str, &str) {
     (vs.creation, &vs.source.name, &vs.source.namespace)
 }
 
-/// How far a VirtualService is from a client in `namespace`, which sees it.
+/// How far a VirtualService is from a client in `namespace`, which sees it. As in Istio, routes of the Gateway API from
+/// the client's own namespace go before public VirtualServices; any others count as public, so that the oldest decides.
 fn distance(vs: &VirtualService, namespace: &str) -> u8 {
     match &vs.export_to {
+        _ if vs.gateway_api && *vs.source.namespace == *namespace => 2,
+        _ if vs.gateway_api => 3,
         ExportTo::Namespaces(set) if set.len() == 1 && *vs.source.namespace == *namespace => 0,
         ExportTo::Namespaces(_) => 1,
-        ExportTo::All => 2,
+        ExportTo::All => 3,
     }
 }

@@ -4,6 +4,8 @@
 
 mod endpoints;
 mod fixture;
+mod gateway_errors;
+mod gateway_routes;
 mod kubernetes_errors;
 mod last_good;
 mod precedence;

@@ -3,12 +3,13 @@
 
 mod clusters;
 mod endpoints;
+mod gateway_routes;
 mod inbound;
 mod listeners;
 mod policies;
 mod routes;
 
-use super::fixture::{frontend, shop, shop_with, viewer, virtual_service};
+use super::fixture::{frontend, http_route, shop, shop_with, viewer, virtual_service};
 use super::*;
 use xds::Message;
 use xds::cluster::Cluster;
@@ -135,12 +136,17 @@ fn conditions(matching: &RouteMatch) -> String {
     let mut told = vec![match matching.path_specifier.as_ref().unwrap() {
         PathSpecifier::Prefix(prefix) => format!("prefix {prefix}"),
         PathSpecifier::Path(path) => format!("path {path}"),
+        PathSpecifier::PathSeparatedPrefix(path) => format!("below {path}"),
         PathSpecifier::SafeRegex(regex) => format!("regex {}", regex.regex),
         other => panic!("{other:?}"),
     }];
     if matching.case_sensitive.as_ref().is_some_and(|flag| !flag.value) {
         told.push("ignoring case".into());
     }
+    told.extend(matching.runtime_fraction.iter().map(|fraction| {
+        let share = fraction.default_value.unwrap();
+        format!("{} of a million", share.numerator)
+    }));
     told.extend(matching.headers.iter().map(header));
     told.extend(matching.query_parameters.iter().map(|query| match &query.query_parameter_match_specifier {
         Some(QueryParameterMatchSpecifier::StringMatch(test)) => format!("?{}={}", query.name, pattern(test)),
