@@ -10,6 +10,7 @@ mod costs;
 mod descriptors;
 mod discovery;
 mod faults;
+mod gateway_routes;
 mod h2spec;
 mod hostile;
 mod hostile_peers;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         mtls::tests(),
         multiplex::tests(),
         weights::tests(),
+        gateway_routes::tests(),
         faults::tests(),
         reload::tests(),
         bad_input::tests(),
