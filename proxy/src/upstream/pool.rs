@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use futures::future::{LocalBoxFuture, Shared};
 use http::Response;
+use http_body::Body as _;
 
 use super::connect::{ConnectError, Connected, connect};
 use super::{Host, Upstream};
@@ -23,6 +24,8 @@ use crate::http2::{self, multiplex};
 use crate::model::{UpstreamHttp, UpstreamVersion};
 use crate::tls::{Alpn, ISTIO_HTTP1, ISTIO_HTTP2, MULTIPLEXED};
 
+/// Bytes of a body up to which its request may share a connection: frames and windows make longer ones dearer.
+const MOST_SHARED: u64 = 64 * 1024;
 /// An endpoint may have got a sidecar of ours meanwhile.
 const ASK_AGAIN: Duration = Duration::from_secs(600);
 /// Idle HTTP/1.1 connections kept for one endpoint; more are closed.
@@ -197,10 +200,12 @@ fn shareable(
     upstream: &Upstream,
     host: &Rc<Host>,
     request: client::Request<'_>,
+    body: &RequestBody,
 ) -> Option<Rc<http2::client::Connection>> {
     let http = &upstream.cluster.http;
     let few = http.multiplex_above.is_none_or(|above| host.active.get() <= above);
-    if few || request.upgrade || matches!(host.pool.sharing.get(), Sharing::Refused(_)) {
+    let bulk = body.size_hint().lower() > MOST_SHARED;
+    if few || bulk || request.upgrade || matches!(host.pool.sharing.get(), Sharing::Refused(_)) {
         return None;
     }
     let found = host.pool.shared(http.max_concurrent_streams as usize, |connection| connection.multiplexes);
@@ -237,7 +242,7 @@ async fn send_http1(
     request: client::Request<'_>,
     mut body: RequestBody,
 ) -> Result<Answer, Failure> {
-    if let Some(connection) = shareable(handover, upstream, host, request) {
+    if let Some(connection) = shareable(handover, upstream, host, request, &body) {
         let stream = Some(Stream::open(connection.clone()));
         match http2::client::send(&connection, request, body).await {
             Ok(response) => return Ok(Answer { response, stream, principal: connection.principal.clone() }),
