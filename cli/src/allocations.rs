@@ -1,5 +1,5 @@
 //! How often this process has asked for memory, counted in debug builds only: the mesh's tests hold the figure per request
-//! below a ceiling. The one place with `unsafe`: the language asks for it of every allocator.
+//! below a ceiling. `unsafe`, for the language asks for it of every allocator.
 #![allow(unsafe_code)]
 
 use mimalloc::MiMalloc;

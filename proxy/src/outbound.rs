@@ -3,7 +3,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use record::Security;
 use tokio::net::TcpStream;
@@ -20,9 +19,6 @@ use crate::options::WhenUnreachable;
 use crate::refuse::{self, Refusal};
 use crate::tcp;
 use crate::worker::{Connection, Direction, Worker};
-
-/// As good as never.
-const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A listener, and a guard that keeps its configuration while a connection is open.
 type Found = (Arc<Listener>, Option<InUse>);
@@ -100,7 +96,7 @@ pub async fn speaks_http2(io: &mut Io, settings: &HttpSettings, known: Option<Pr
 async fn first_words(io: &mut Io, settings: &HttpSettings) -> Result<Protocol, Refusal> {
     if io.ahead().is_empty() {
         let first = async { io.read_ahead().await.map_err(|error| Refusal::Io(error.to_string())) };
-        let idle = settings.idle_timeout.unwrap_or(NEVER);
+        let idle = settings.idle_timeout.unwrap_or(server::NEVER);
         if tokio::time::timeout(idle, first).await.map_err(|_| Refusal::Closed)?? == 0 {
             return Err(Refusal::Closed);
         }

@@ -6,7 +6,6 @@
 mod bad_input;
 mod config;
 mod cost;
-mod costs;
 mod descriptors;
 mod discovery;
 mod faults;
@@ -22,6 +21,7 @@ mod origin;
 mod protocols;
 mod raw_h2;
 mod reload;
+mod request_costs;
 mod smuggling;
 mod strace;
 mod victim;
@@ -65,7 +65,7 @@ fn main() -> ExitCode {
         descriptors::tests(),
         lossless::tests(),
         cost::tests(),
-        costs::tests(),
+        request_costs::tests(),
         envoy::tests(),
         demo::tests(),
     ];

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// It is asked for so many answers at least.
 const FEWEST: usize = 100;
 /// On a shared machine so much is noise.
-const NOISE: Duration = Duration::from_millis(100);
+const NOISE: Duration = Duration::from_millis(50);
 
 /// What a steady client saw.
 #[derive(Debug, Default)]

@@ -173,7 +173,7 @@ impl Body for ResponseBody {
 }
 
 impl Drop for ResponseBody {
-    /// hyper drops a body that is at its end without polling it once more; any other drop is a downstream that left.
+    /// Who sends a body drops it at its end without polling it once more; any other drop is a downstream that left.
     fn drop(&mut self) {
         let whole = matches!(self.source, Source::Own(_)) || self.is_end_stream();
         let ended = if whole { Ended::Complete } else { Ended::DownstreamGone };

@@ -10,6 +10,8 @@ use crate::{http1, http2, inbound};
 
 /// How often a connection of a chain that is gone looks whether it is still allowed.
 pub const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// A limit that is none.
+pub const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// What a connection that is no longer allowed gets to finish its request.
 pub const LAST_MOMENTS: Duration = Duration::from_secs(2);
 

@@ -24,13 +24,12 @@ use super::{multiplex, pings, without_connection_headers};
 use crate::handover::Phase;
 use crate::http::incoming::Incoming;
 use crate::http::response_body::ResponseBody;
-use crate::http::server::{LAST_MOMENTS, refused_by_now};
+use crate::http::server::{LAST_MOMENTS, NEVER, refused_by_now};
 use crate::http1::encode;
 use crate::http1::server::taking;
 use crate::io::Io;
 use crate::worker::{Connection, Worker};
 
-const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// A peer that answers no PING for so long is gone.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_ANSWER: Duration = Duration::from_secs(10);

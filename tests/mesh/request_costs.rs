@@ -55,7 +55,7 @@ enum Protocol {
 }
 
 pub fn tests() -> Vec<Trial> {
-    vec![test("costs::a_request_takes_no_more_allocations_and_system_calls_than_it_did", costs)]
+    vec![test("request_costs::a_request_takes_no_more_allocations_and_system_calls_than_it_did", costs)]
 }
 
 fn costs() -> Outcome {
