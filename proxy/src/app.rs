@@ -187,6 +187,7 @@ async fn forget_the_start(handover: &Handover) {
     let _ = handover.phase.clone().wait_for(|phase| *phase >= Phase::Ready).await;
     tokio::time::sleep(START).await;
     memory::forget_the_start();
+    tracing::info!("the start is over: code that only it needed is let go");
 }
 
 /// Serves what still comes, sends clients elsewhere, and ends when all are gone or the time is over.
