@@ -210,7 +210,7 @@ impl TypeState {
             tracked.force = true;
             self.dirty.insert(name.clone());
         } else {
-            if tracked.claimed {
+            if tracked.claimed || self.removals_in_flight().any(|other| *other == name) {
                 self.brought.push(name.clone());
             }
             self.forget(&name);
@@ -220,6 +220,9 @@ impl TypeState {
 
     fn drop_wildcard(&mut self) {
         self.wildcard = false;
+        let removals: Vec<Arc<str>> =
+            self.removals_in_flight().filter(|name| !self.names.contains_key(*name)).cloned().collect();
+        self.brought.extend(removals);
         let orphans: Vec<Arc<str>> =
             self.names.iter().filter(|(_, tracked)| !tracked.explicit).map(|(name, _)| name.clone()).collect();
         for name in orphans {
@@ -229,6 +232,12 @@ impl TypeState {
         for tracked in self.names.values_mut() {
             tracked.covered = false;
         }
+    }
+
+    /// What a client that gives it up before it reads the response will not be told: it ignores the removal.
+    fn removals_in_flight(&self) -> impl Iterator<Item = &Arc<str>> {
+        let sent = self.in_flight.iter().flat_map(|in_flight| &in_flight.sent);
+        sent.filter(|sent| sent.version.is_none()).map(|sent| &sent.name)
     }
 
     /// The client took, for an answer to its `*`, what was on its way from before it asked. It holds some version;

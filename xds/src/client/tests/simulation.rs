@@ -246,6 +246,24 @@ fn wants(wanted: &BTreeSet<(ResourceType, &'static str)>, kind: ResourceType, na
     wanted.iter().any(|(other, wanted)| *other == kind && (*wanted == "*" || *wanted == name))
 }
 
+/// What came just before a new stream, was given up while its removal was on its way, and is asked for again by `*`.
+#[test]
+fn a_removal_that_crossed_with_giving_up_is_sent_again() {
+    for (ask, give_up, remove) in [
+        (Step::SubscribeAll(0), Step::UnsubscribeAll(0), Step::Hide(0, 0)),
+        (Step::Subscribe(0, 0), Step::Unsubscribe(0, 0), Step::Remove(0, 0)),
+    ] {
+        let mut world = World::new(false);
+        let before = [ask, Step::Set(0, 0, 0), Step::ServerReads, Step::ClientReads, Step::Reconnect];
+        let crossed = [remove, give_up, Step::ServerReads, Step::ClientReads, Step::SubscribeAll(0)];
+        for step in before.iter().chain(&crossed) {
+            world.run(step);
+        }
+        world.settle();
+        world.check().unwrap();
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
