@@ -10,6 +10,7 @@
 {{- /* The CRD of one kind. Uninstalling the chart leaves it: with it, all objects of the kind would be deleted. */ -}}
 {{- define "meltemi-crds.crd" -}}
 {{- $kind := .kind }}
+{{- $inert := .kind.withoutEffect | default false }}
 {{- $name := printf "%s.%s" $kind.plural $kind.group }}
 {{- if eq "yes" (include "meltemi-crds.ours" (dict "root" .root "name" $name)) }}
 ---
@@ -43,7 +44,7 @@ spec:
     - name: {{ $version }}
       served: true
       storage: {{ eq $index 0 }}
-      {{- if $kind.withoutEffect }}
+      {{- if $inert }}
       deprecated: true
       deprecationWarning: {{ printf "%s/%s %s is accepted, but has no effect: Meltemi does not support it yet" $kind.group $version $kind.kind | quote }}
       {{- end }}
@@ -53,12 +54,10 @@ spec:
         {{- with $kind.columns }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
-        {{- if not $kind.withoutEffect }}
-        - name: In force
+        - name: {{ $inert | ternary "In force" "Ready" }}
           type: string
           description: Whether the mesh follows the object; its status says why not.
-          jsonPath: .status.conditions[?(@.type=="InForce")].status
-        {{- end }}
+          jsonPath: .status.conditions[?(@.type=="{{ $inert | ternary "meltemi.dev/InForce" "Ready" }}")].status
         - name: Age
           type: date
           description: Time since the object was made.
