@@ -54,10 +54,12 @@ spec:
         {{- with $kind.columns }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
-        - name: {{ $inert | ternary "In force" "Ready" }}
+        {{- if not $inert }}
+        - name: Ready
           type: string
           description: Whether the mesh follows the object; its status says why not.
-          jsonPath: .status.conditions[?(@.type=="{{ $inert | ternary "meltemi.dev/InForce" "Ready" }}")].status
+          jsonPath: .status.conditions[?(@.type=="Ready")].status
+        {{- end }}
         - name: Age
           type: date
           description: Time since the object was made.
