@@ -10,31 +10,6 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The namespace of the control plane.
-pub const SYSTEM: &str = "meltemi-system";
-/// Name of the control plane's Deployment, Service and ServiceAccount, and of its Helm release.
-pub const CONTROL_PLANE: &str = "meltemi";
-/// The Helm release of the CRDs.
-pub const CRDS_RELEASE: &str = "meltemi-crds";
-/// The ConfigMap of every namespace with the mesh's root certificates.
-pub const ROOTS: &str = "meltemi-ca-root-cert";
-/// Its key, and that of the CA's Secrets.
-pub const ROOT_KEY: &str = "root-cert.pem";
-/// The Lease of the leader.
-pub const LEASE: &str = "meltemi-leader";
-/// The CA's Secret that the control plane makes when it finds no other.
-pub const OWN_CA: &str = "meltemi-ca";
-/// The CA's Secret that a person makes, in Istio's format.
-pub const PLUGGED_IN_CA: &str = "cacerts";
-/// The webhook that adds sidecars.
-pub const INJECTOR: &str = "meltemi-injector";
-/// The webhook that refuses objects that cannot work.
-pub const VALIDATOR: &str = "meltemi-validator";
-/// Label of pods, namespaces and webhooks: the revision.
-pub const REVISION: &str = "istio.io/rev";
-/// Name of the sidecar's container.
-pub const SIDECAR: &str = "istio-proxy";
-
 /// The longest that one request to the API server may take.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Objects asked for at once.
@@ -63,9 +38,9 @@ impl ClusterArgs {
             (None, Some(context)) => {
                 Config::from_kubeconfig(&options).await.with_context(|| format!("--context {context}"))?
             }
-            (None, None) => Config::infer().await.context(
-                "no cluster is configured: set KUBECONFIG, give --kubeconfig FILE, or make ~/.kube/config",
-            )?,
+            (None, None) => Config::infer()
+                .await
+                .context("no cluster is configured: set KUBECONFIG, give --kubeconfig FILE, or make ~/.kube/config")?,
         };
         config.connect_timeout = Some(DEADLINE);
         config.read_timeout = Some(DEADLINE);

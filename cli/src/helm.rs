@@ -1,6 +1,7 @@
 //! Helm as a child process: found, run, and its errors passed on.
 
-use crate::cluster::{ClusterArgs, SYSTEM};
+use crate::cluster::ClusterArgs;
+use crate::names::SYSTEM;
 use anyhow::{Context, bail};
 use lab::tools;
 use std::ffi::OsStr;

@@ -12,6 +12,7 @@ mod helm;
 mod init;
 mod install;
 mod logging;
+mod names;
 mod pod_trouble;
 mod proxy;
 mod shop;

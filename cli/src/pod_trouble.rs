@@ -53,7 +53,8 @@ fn of_container(pod: &Pod, container: &ContainerStatus) -> Option<Trouble> {
 
 fn unscheduled(pod: &Pod) -> Option<Trouble> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    let condition = conditions.iter().find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
+    let condition =
+        conditions.iter().find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
     Some(Trouble {
         what: format!("no node takes {}: {}", place(pod), condition.message.as_deref().unwrap_or_default()),
         remedy: "make room on a node, or ask for less with --set resources.requests…".to_owned(),

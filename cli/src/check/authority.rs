@@ -1,7 +1,7 @@
 //! The CA's certificate and key are there, and do not end soon.
 
 use super::line::Line;
-use crate::cluster::{OWN_CA, PLUGGED_IN_CA, ROOT_KEY, SYSTEM};
+use crate::names::{OWN_CA, PLUGGED_IN_CA, ROOT_KEY, SYSTEM};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
@@ -39,7 +39,8 @@ fn judge(name: &str, secret: &Secret, now: Timestamp) -> Line {
     let replace = format!("write the {place} anew, in the format of Istio's plug-in CA");
     let empty = std::collections::BTreeMap::new();
     let data = secret.data.as_ref().unwrap_or(&empty);
-    let missing: Vec<&str> = KEYS.into_iter().filter(|key| data.get(*key).is_none_or(|value| value.0.is_empty())).collect();
+    let missing: Vec<&str> =
+        KEYS.into_iter().filter(|key| data.get(*key).is_none_or(|value| value.0.is_empty())).collect();
     if !missing.is_empty() {
         return Line::failed("authority", format!("the {place} lacks {}", missing.join(", ")), replace);
     }
@@ -104,6 +105,9 @@ mod tests {
         let mut secret = secret("no certificate");
         assert!(judge("cacerts", &secret, Timestamp::UNIX_EPOCH).what.contains("holds no certificate"));
         secret.data.as_mut().unwrap().remove("ca-key.pem");
-        assert_eq!(judge("cacerts", &secret, Timestamp::UNIX_EPOCH).what, "the Secret meltemi-system/cacerts lacks ca-key.pem");
+        assert_eq!(
+            judge("cacerts", &secret, Timestamp::UNIX_EPOCH).what,
+            "the Secret meltemi-system/cacerts lacks ca-key.pem"
+        );
     }
 }

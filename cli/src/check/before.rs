@@ -1,8 +1,9 @@
 //! What to know before an install: Helm, rights, definitions that are there already, other control planes.
 
 use super::line::{Line, or_unreadable, some};
-use crate::cluster::{self, CRDS_RELEASE, REVISION, SYSTEM};
+use crate::cluster;
 use crate::helm::Helm;
+use crate::names::{self, CRDS, REVISION, SYSTEM};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -39,7 +40,10 @@ struct Definition {
 pub async fn check(client: &Client, revision: &str) -> Vec<Line> {
     let mut lines = or_unreadable("rights", rights(client).await.map(|missing| vec![judge_rights(&missing)]));
     lines.extend(or_unreadable("definitions", definitions(client).await.map(|found| judge_definitions(&found))));
-    lines.extend(or_unreadable("revisions", revisions(client).await.map(|found| vec![judge_revisions(&found, revision)])));
+    lines.extend(or_unreadable(
+        "revisions",
+        revisions(client).await.map(|found| vec![judge_revisions(&found, revision)]),
+    ));
     lines
 }
 
@@ -84,7 +88,7 @@ async fn definitions(client: &Client) -> Result<Vec<Definition>, Error> {
         Definition {
             name: found.metadata.name.unwrap_or_default(),
             gateway_version: annotations.get(GATEWAY_VERSION).cloned(),
-            ours: labels.get("app.kubernetes.io/name").is_some_and(|name| name == CRDS_RELEASE),
+            ours: labels.get("app.kubernetes.io/name").is_some_and(|name| name == CRDS),
         }
     });
     found.await
@@ -124,7 +128,7 @@ async fn revisions(client: &Client) -> Result<Vec<(String, String)>, Error> {
 }
 
 fn judge_revisions(found: &[(String, String)], wanted: &str) -> Line {
-    let foreign = found.iter().filter(|(name, _)| name != crate::cluster::INJECTOR);
+    let foreign = found.iter().filter(|(name, revision)| *name != names::injector(revision));
     if let Some((name, _)) = foreign.clone().find(|(_, revision)| revision == wanted) {
         let what = format!("{name} injects for the revision {wanted}, too: pods would get two sidecars");
         return Line::failed("revisions", what, "install with another one, such as --revision meltemi");
@@ -149,7 +153,10 @@ mod tests {
     fn missing_rights_are_named() {
         assert_eq!(judge_rights(&[]).outcome, Outcome::Ok);
         let line = judge_rights(&["namespaces".to_owned(), "clusterroles".to_owned()]);
-        assert_eq!((line.outcome, line.what.as_str()), (Outcome::Failed, "this account may not create namespaces, clusterroles"));
+        assert_eq!(
+            (line.outcome, line.what.as_str()),
+            (Outcome::Failed, "this account may not create namespaces, clusterroles")
+        );
     }
 
     #[test]
@@ -170,6 +177,9 @@ mod tests {
         let istio = [("istio-sidecar-injector".to_owned(), "default".to_owned())];
         assert_eq!(judge_revisions(&istio, "default").outcome, Outcome::Failed);
         assert_eq!(judge_revisions(&istio, "meltemi").outcome, Outcome::Ok);
-        assert_eq!(judge_revisions(&[("meltemi-injector".to_owned(), "default".to_owned())], "default").outcome, Outcome::Ok);
+        assert_eq!(
+            judge_revisions(&[("meltemi-injector".to_owned(), "default".to_owned())], "default").outcome,
+            Outcome::Ok
+        );
     }
 }

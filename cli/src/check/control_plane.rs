@@ -1,27 +1,26 @@
 //! The control plane is available, and of the version of this program.
 
 use super::line::Line;
-use crate::cluster::SYSTEM;
-use crate::install::rollout::{ControlPlane, missing};
+use crate::install::rollout::{self, ControlPlane, missing};
+use crate::names::SYSTEM;
 use crate::pod_trouble;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
-use kube::api::{Api, ListParams};
 
 const VERSION_LABEL: &str = "app.kubernetes.io/version";
 
 pub async fn check(client: &Client, deployment: &Deployment, plane: &ControlPlane) -> Result<Vec<Line>, kube::Error> {
-    let ours = ListParams::default().labels("app=meltemi");
-    let pods = Api::<Pod>::namespaced(client.clone(), SYSTEM).list(&ours).await?;
-    let mut lines = vec![judge(deployment, plane, &pods.items)];
+    let pods = rollout::pods(client, deployment).await?;
+    let mut lines = vec![judge(deployment, plane, &pods)];
     lines.extend(version(deployment));
     Ok(lines)
 }
 
 fn judge(deployment: &Deployment, plane: &ControlPlane, pods: &[Pod]) -> Line {
     let Some(missing) = missing(deployment) else {
-        let what = format!("{} of {} available, revision {}, {}", plane.ready, plane.wanted, plane.revision, plane.image);
+        let what =
+            format!("{} of {} available, revision {}, {}", plane.ready, plane.wanted, plane.revision, plane.image);
         return Line::ok("control plane", what);
     };
     match pods.iter().find_map(pod_trouble::of) {

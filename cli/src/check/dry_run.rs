@@ -3,11 +3,13 @@
 use super::line::Line;
 use super::sidecars::Namespaces;
 use super::wanted;
-use crate::cluster::{REVISION, SIDECAR, SYSTEM};
+use crate::cluster::told;
+use crate::names::{INJECTION, REVISION, SIDECAR, SYSTEM};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, PostParams};
 use kube::{Client, Error};
 use serde_json::json;
+use std::collections::BTreeMap;
 
 const NAME: &str = "meltemi-check";
 /// What the API server says when it cannot get an answer from a webhook.
@@ -19,10 +21,16 @@ fn not_kept() -> PostParams {
     PostParams { dry_run: true, ..PostParams::default() }
 }
 
-/// Sends a pod to the injector, in a namespace that opted in if there is one.
+/// Sends a pod to the injector, in a namespace that opted in if there is one, else in one that lets its pods ask.
 pub async fn injection(client: &Client, namespaces: &Namespaces, revision: &str) -> Line {
     let opted_in = namespaces.iter().find(|(_, labels)| wanted::namespace_opted_in(labels, revision));
-    let namespace = opted_in.map_or("default", |(name, _)| name);
+    let silent = |(name, labels): &(&String, &BTreeMap<String, String>)| {
+        wanted::may_opt_in(name) && !labels.contains_key(INJECTION) && !labels.contains_key(REVISION)
+    };
+    let Some((namespace, _)) = opted_in.or_else(|| namespaces.iter().find(silent)) else {
+        let remedy = format!("label a namespace {REVISION}={revision}, then run it again");
+        return Line::warning("injector", "not tried: no namespace lets a pod ask for a sidecar", remedy);
+    };
     let pod = match pod(opted_in.is_none().then_some(revision)) {
         Ok(pod) => pod,
         Err(error) => return Line::failed("injector", error.to_string(), "report this as a bug"),
@@ -31,7 +39,7 @@ pub async fn injection(client: &Client, namespaces: &Namespaces, revision: &str)
 }
 
 fn pod(asks_for: Option<&str>) -> serde_json::Result<Pod> {
-    let labels = asks_for.map(|revision| json!({ REVISION: revision, "sidecar.istio.io/inject": "true" }));
+    let labels = asks_for.map(|revision| json!({ REVISION: revision }));
     serde_json::from_value(json!({
         "metadata": { "generateName": format!("{NAME}-"), "labels": labels.unwrap_or_default() },
         "spec": { "containers": [{ "name": "check", "image": "meltemi/meltemi" }] },
@@ -40,7 +48,8 @@ fn pod(asks_for: Option<&str>) -> serde_json::Result<Pod> {
 
 fn judge_injection(namespace: &str, answer: Result<Pod, Error>) -> Line {
     let injected = |pod: &Pod| {
-        let mut containers = pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
+        let mut containers =
+            pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
         containers.any(|container| container.name == SIDECAR)
     };
     match answer {
@@ -63,12 +72,14 @@ fn judge_injection(namespace: &str, answer: Result<Pod, Error>) -> Line {
 }
 
 /// Sends an object that cannot work to the validator.
-pub async fn validation(client: &Client) -> Line {
+pub async fn validation(client: &Client, revision: &str) -> Line {
     let kind = GroupVersionKind::gvk("networking.istio.io", "v1", "VirtualService");
     let resource = ApiResource::from_gvk_with_plural(&kind, "virtualservices");
     // A regular expression that does not end: schemas let it pass, only the validator reads it.
     let rule = json!({ "match": [{ "uri": { "regex": "(" } }], "route": [{ "destination": { "host": "meltemi" } }] });
-    let wrong = DynamicObject::new(NAME, &resource).data(json!({ "spec": { "hosts": ["meltemi"], "http": [rule] } }));
+    let mut wrong =
+        DynamicObject::new(NAME, &resource).data(json!({ "spec": { "hosts": ["meltemi"], "http": [rule] } }));
+    wrong.metadata.labels = Some([(REVISION.to_owned(), revision.to_owned())].into());
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), SYSTEM, &resource);
     judge_validation(api.create(&not_kept(), &wrong).await.map(drop))
 }
@@ -82,15 +93,16 @@ fn judge_validation(answer: Result<(), Error>) -> Line {
         Err(error) => untried("validator", &error),
         Ok(()) => Line::failed(
             "validator",
-            "let an object pass that cannot work",
-            "run `meltemi install` again; it restores the webhook's rules",
+            "let an object pass that cannot work: it does not answer (the API server then goes on without it), or its rules \
+             were changed",
+            SERVICE,
         ),
     }
 }
 
 fn untried(name: &'static str, error: &Error) -> Line {
     let remedy = "run it with an account that may create pods and VirtualServices (nothing is kept)";
-    Line::warning(name, format!("not tried: {}", crate::cluster::told(error)), remedy)
+    Line::warning(name, format!("not tried: {}", told(error)), remedy)
 }
 
 #[cfg(test)]

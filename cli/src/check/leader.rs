@@ -1,7 +1,7 @@
 //! Somebody leads: one replica of the control plane holds the Lease and renews it.
 
 use super::line::Line;
-use crate::cluster::{LEASE, SYSTEM};
+use crate::names::{LEASE, SYSTEM};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
@@ -55,7 +55,10 @@ mod tests {
         let fresh = judge(Some(&held("2026-01-01T00:00:05.000000Z")), now);
         assert_eq!((fresh.outcome, fresh.what.as_str()), (Outcome::Ok, "meltemi-1 leads"));
         let stale = judge(Some(&held("2026-01-01T00:00:04.000000Z")), now);
-        assert_eq!((stale.outcome, stale.what.as_str()), (Outcome::Failed, "meltemi-1 has not renewed its Lease for 16 s"));
+        assert_eq!(
+            (stale.outcome, stale.what.as_str()),
+            (Outcome::Failed, "meltemi-1 has not renewed its Lease for 16 s")
+        );
     }
 
     #[test]

@@ -95,7 +95,8 @@ mod tests {
     #[test]
     fn a_failure_is_printed_with_its_remedy_and_counted() {
         let lines = [Line::ok("api", "answers"), Line::failed("leader", "nobody leads", "wait")];
-        let expected = "ok       api: answers\nFAILED   leader: nobody leads\n         remedy: wait\nFailed: 1; warnings: 0.\n";
+        let expected =
+            "ok       api: answers\nFAILED   leader: nobody leads\n         remedy: wait\nFailed: 1; warnings: 0.\n";
         assert_eq!(text(&lines), expected);
         assert!(text(&lines[..1]).ends_with("All is well.\n"));
     }

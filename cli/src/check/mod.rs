@@ -12,16 +12,17 @@ mod rejected;
 mod roots;
 mod sidecars;
 mod version;
-mod wanted;
+pub mod wanted;
 mod webhooks;
 
-use crate::cluster::{CONTROL_PLANE, ClusterArgs, SYSTEM};
+use crate::cluster::ClusterArgs;
 use crate::helm::Helm;
 use crate::install::rollout;
+use crate::names::{APP, DEFAULT_REVISION, SYSTEM};
 use clap::{Args, ValueEnum};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Client;
-use kube::api::Api;
+use kube::api::{Api, ListParams};
 use line::{Line, Outcome, or_unreadable};
 use serde_json::json;
 use std::path::PathBuf;
@@ -36,7 +37,7 @@ pub struct CheckArgs {
     #[arg(long)]
     pre: bool,
     /// With --pre: the revision that is to be installed.
-    #[arg(long, default_value = "default")]
+    #[arg(long, default_value = DEFAULT_REVISION)]
     revision: String,
     /// How it is printed.
     #[arg(short, long, default_value = "text")]
@@ -82,24 +83,31 @@ async fn check(args: &CheckArgs) -> anyhow::Result<Vec<Line>> {
 
 async fn after(client: &Client) -> Vec<Line> {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), SYSTEM);
-    let deployment = match deployments.get_opt(CONTROL_PLANE).await {
-        Ok(Some(deployment)) => deployment,
-        Ok(None) => {
-            let what = format!("there is no Deployment {SYSTEM}/{CONTROL_PLANE}");
-            return vec![Line::failed("control plane", what, "run `meltemi install`; `meltemi check --pre` before it")];
-        }
+    let found = match deployments.list(&ListParams::default().labels(APP)).await {
+        Ok(found) => found.items,
         Err(error) => return or_unreadable("control plane", Err(error)),
     };
-    let plane = match rollout::describe(&deployment) {
-        Ok(plane) => plane,
-        Err(error) => return vec![Line::failed("control plane", error.to_string(), "run `meltemi install` again")],
-    };
-    let mut lines = or_unreadable("control plane", control_plane::check(client, &deployment, &plane).await);
+    if found.is_empty() {
+        let what = format!("there is none in the namespace {SYSTEM}");
+        return vec![Line::failed("control plane", what, "run `meltemi install`; `meltemi check --pre` before it")];
+    }
+    let mut lines = Vec::new();
+    let mut planes = Vec::new();
+    for deployment in &found {
+        match rollout::describe(deployment) {
+            Ok(plane) => {
+                let judged = control_plane::check(client, deployment, &plane).await;
+                lines.extend(or_unreadable("control plane", judged));
+                planes.push(plane);
+            }
+            Err(error) => lines.push(Line::failed("control plane", error.to_string(), "run `meltemi install` again")),
+        }
+    }
     lines.extend(or_unreadable("leader", leader::check(client).await));
     lines.extend(or_unreadable("authority", authority::check(client).await));
     lines.extend(or_unreadable("roots", roots::check(client).await));
-    lines.extend(or_unreadable("webhooks", webhooks::check(client, &plane.revision).await));
-    lines.extend(or_unreadable("sidecars", sidecars::check(client, &plane).await));
+    lines.extend(or_unreadable("webhooks", webhooks::check(client, &planes).await));
+    lines.extend(or_unreadable("sidecars", sidecars::check(client, &planes).await));
     lines.extend(or_unreadable("objects", rejected::check(client).await));
     lines
 }

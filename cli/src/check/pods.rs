@@ -1,6 +1,7 @@
 //! Pods as the checks see them: what of a pod has to do with its sidecar.
 
-use crate::cluster::{self, SIDECAR};
+use crate::cluster;
+use crate::names::{REVISION, SIDECAR};
 use crate::pod_trouble::{self, Trouble};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
@@ -20,6 +21,8 @@ pub struct PodFacts {
     pub host_network: bool,
     /// All its containers have ended for good.
     pub ended: bool,
+    /// The revision that injected it.
+    pub revision: Option<String>,
     pub sidecar: Option<Sidecar>,
     pub trouble: Option<Trouble>,
 }
@@ -53,6 +56,7 @@ pub fn facts(pod: &Pod) -> PodFacts {
         namespace: pod.metadata.namespace.clone().unwrap_or_default(),
         name: pod.metadata.name.clone().unwrap_or_default(),
         labels: pod.metadata.labels.clone().unwrap_or_default(),
+        revision: annotations.get(REVISION).cloned(),
         host_network: pod.spec.as_ref().and_then(|spec| spec.host_network).unwrap_or(false),
         ended: matches!(phase, "Succeeded" | "Failed"),
         sidecar: sidecar(pod, annotations.contains_key(OWN_IMAGE)),

@@ -1,7 +1,8 @@
 //! Every namespace has the mesh's roots: without them a pod with a sidecar does not start, or trusts nobody.
 
 use super::line::{Line, some};
-use crate::cluster::{self, ROOT_KEY, ROOTS, SYSTEM};
+use crate::cluster;
+use crate::names::{ROOT_KEY, ROOTS, SYSTEM};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::Client;
 use kube::api::{Api, ListParams};

@@ -13,12 +13,14 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The labels of each namespace.
 pub type Namespaces = BTreeMap<String, BTreeMap<String, String>>;
 
-pub async fn check(client: &Client, plane: &ControlPlane) -> Result<Vec<Line>, kube::Error> {
+pub async fn check(client: &Client, planes: &[ControlPlane]) -> Result<Vec<Line>, kube::Error> {
     let namespaces = namespaces(client).await?;
     let pods = pods::read(client).await?;
     let mut lines = vec![readiness(&pods)];
-    lines.extend(versions(&pods, &plane.image));
-    lines.extend(injection(&namespaces, &pods, &plane.revision));
+    for plane in planes {
+        lines.extend(versions(&pods, plane));
+        lines.extend(injection(&namespaces, &pods, &plane.revision));
+    }
     Ok(lines)
 }
 
@@ -37,7 +39,8 @@ fn with_sidecar(pods: &[PodFacts]) -> impl Iterator<Item = (&PodFacts, &Sidecar)
 }
 
 fn readiness(pods: &[PodFacts]) -> Line {
-    let waiting: Vec<&PodFacts> = with_sidecar(pods).filter(|(_, sidecar)| !sidecar.ready).map(|(pod, _)| pod).collect();
+    let waiting: Vec<&PodFacts> =
+        with_sidecar(pods).filter(|(_, sidecar)| !sidecar.ready).map(|(pod, _)| pod).collect();
     let Some(first) = waiting.first() else {
         return Line::ok("sidecars", format!("{}, all ready", with_sidecar(pods).count()));
     };
@@ -50,9 +53,13 @@ fn readiness(pods: &[PodFacts]) -> Line {
     Line::failed("sidecars", format!("not ready in {}", some(&names)), remedy)
 }
 
-fn versions(pods: &[PodFacts], image: &str) -> Option<Line> {
-    let other = |sidecar: &Sidecar| sidecar.image != image && !sidecar.own_image;
-    let old: Vec<&PodFacts> = with_sidecar(pods).filter(|(_, sidecar)| other(sidecar)).map(|(pod, _)| pod).collect();
+/// Sidecars of this control plane whose image is not its own; an image that a pod's author chose is left out.
+fn versions(pods: &[PodFacts], plane: &ControlPlane) -> Option<Line> {
+    let image = &plane.image;
+    let of_plane = |pod: &PodFacts| pod.revision.as_ref().is_some_and(|revision| *revision == plane.revision);
+    let other = |sidecar: &Sidecar| sidecar.image != *image && !sidecar.own_image;
+    let old = with_sidecar(pods).filter(|(pod, sidecar)| of_plane(pod) && other(sidecar));
+    let old: Vec<&PodFacts> = old.map(|(pod, _)| pod).collect();
     let first = old.first()?;
     let names: Vec<String> = old.iter().map(|pod| pod.place()).collect();
     let what = format!("another image than the control plane's {image} in {}", some(&names));
@@ -83,8 +90,11 @@ fn injection(namespaces: &Namespaces, pods: &[PodFacts], revision: &str) -> Vec<
         lines.push(Line::warning("injection", what, remedy));
     }
     if lines.is_empty() {
-        let opted_in: BTreeSet<&String> =
-            namespaces.iter().filter(|(_, labels)| wanted::namespace_opted_in(labels, revision)).map(|(name, _)| name).collect();
+        let opted_in: BTreeSet<&String> = namespaces
+            .iter()
+            .filter(|(_, labels)| wanted::namespace_opted_in(labels, revision))
+            .map(|(name, _)| name)
+            .collect();
         lines.push(Line::ok("injection", format!("{} namespaces opted in, no pod lacks its sidecar", opted_in.len())));
     }
     lines
@@ -100,12 +110,15 @@ mod tests {
     use super::{Namespaces, injection, readiness, versions};
     use crate::check::line::Outcome;
     use crate::check::pods::{PodFacts, facts};
+    use crate::install::rollout::ControlPlane;
     use serde_json::{Value, json};
 
     fn pod(name: &str, spec: Value, ready: bool) -> PodFacts {
         let status = json!({ "phase": "Running", "initContainerStatuses": [{
             "name": "istio-proxy", "ready": ready, "image": "", "imageID": "", "restartCount": 0 }] });
-        let pod = json!({ "metadata": { "namespace": "shop", "name": name }, "spec": spec, "status": status });
+        let annotations = json!({ "istio.io/rev": "default" });
+        let metadata = json!({ "namespace": "shop", "name": name, "annotations": annotations });
+        let pod = json!({ "metadata": metadata, "spec": spec, "status": status });
         facts(&serde_json::from_value(pod).unwrap())
     }
 
@@ -119,8 +132,21 @@ mod tests {
         let pods = [pod("a", injected("m:2"), true), pod("b", injected("m:1"), false)];
         assert_eq!(readiness(&pods).what, "not ready in shop/b");
         assert_eq!(readiness(&pods[..1]).what, "1, all ready");
-        assert_eq!(versions(&pods, "m:2").unwrap().what, "another image than the control plane's m:2 in shop/b");
-        assert_eq!(versions(&pods[..1], "m:2"), None);
+        let plane = |revision: &str| ControlPlane {
+            name: "meltemi".to_owned(),
+            ready: 1,
+            wanted: 1,
+            revision: revision.to_owned(),
+            image: "m:2".to_owned(),
+            pull_policy: None,
+            pull_secrets: Vec::new(),
+        };
+        assert_eq!(
+            versions(&pods, &plane("default")).unwrap().what,
+            "another image than the control plane's m:2 in shop/b"
+        );
+        assert_eq!(versions(&pods[..1], &plane("default")), None);
+        assert_eq!(versions(&pods, &plane("blue")), None);
     }
 
     #[test]

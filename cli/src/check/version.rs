@@ -31,7 +31,9 @@ mod tests {
 
     #[test]
     fn versions_from_1_33_on_are_right() {
-        for (minor, outcome) in [("32", Outcome::Failed), ("33", Outcome::Ok), ("33+", Outcome::Ok), ("100", Outcome::Ok)] {
+        for (minor, outcome) in
+            [("32", Outcome::Failed), ("33", Outcome::Ok), ("33+", Outcome::Ok), ("100", Outcome::Ok)]
+        {
             assert_eq!(judge("v", "1", minor).outcome, outcome, "1.{minor}");
         }
         assert_eq!(judge("v", "0", "40").outcome, Outcome::Failed);

@@ -1,12 +1,10 @@
 //! Whether a pod should have a sidecar of this revision, by the labels of its namespace and its own, in Istio's order.
 
 use super::pods::PodFacts;
-use crate::cluster::{REVISION, SYSTEM};
+use crate::names::{DEFAULT_REVISION, INJECTION, REVISION, SYSTEM};
 use std::collections::BTreeMap;
 
-const NAMESPACE_INJECTION: &str = "istio-injection";
 const POD_INJECTION: &str = "sidecar.istio.io/inject";
-const DEFAULT_REVISION: &str = "default";
 /// Namespaces that no webhook touches.
 const NEVER: [&str; 4] = [SYSTEM, "kube-system", "kube-public", "kube-node-lease"];
 
@@ -21,20 +19,25 @@ pub enum Wish {
 
 /// Whether pods of a namespace with these labels get a sidecar of `revision` without asking.
 pub fn namespace_opted_in(labels: &BTreeMap<String, String>, revision: &str) -> bool {
-    match (labels.get(NAMESPACE_INJECTION), labels.get(REVISION)) {
+    match (labels.get(INJECTION), labels.get(REVISION)) {
         (Some(injection), _) => injection == "enabled" && revision == DEFAULT_REVISION,
         (None, Some(named)) => named == revision,
         (None, None) => false,
     }
 }
 
+/// Whether pods of this namespace may have a sidecar at all.
+pub fn may_opt_in(namespace: &str) -> bool {
+    !NEVER.contains(&namespace)
+}
+
 /// What is wished for one pod.
 pub fn wish(namespace: &BTreeMap<String, String>, pod: &PodFacts, revision: &str) -> Wish {
     let own = pod.labels.get(POD_INJECTION).or_else(|| pod.annotations.get(POD_INJECTION)).map(String::as_str);
-    if NEVER.contains(&pod.namespace.as_str()) || own == Some("false") {
+    if !may_opt_in(&pod.namespace) || own == Some("false") {
         return Wish::None;
     }
-    let undecided = !namespace.contains_key(NAMESPACE_INJECTION) && !namespace.contains_key(REVISION);
+    let undecided = !namespace.contains_key(INJECTION) && !namespace.contains_key(REVISION);
     let asks = match pod.labels.get(REVISION) {
         Some(named) => named == revision,
         None => own == Some("true") && revision == DEFAULT_REVISION,

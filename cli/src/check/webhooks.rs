@@ -3,7 +3,8 @@
 use super::dry_run;
 use super::line::Line;
 use super::{roots, sidecars};
-use crate::cluster::{INJECTOR, SYSTEM, VALIDATOR};
+use crate::install::rollout::ControlPlane;
+use crate::names::{self, SYSTEM};
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration, WebhookClientConfig,
 };
@@ -21,28 +22,38 @@ struct Webhook {
     bundle: Vec<u8>,
 }
 
-pub async fn check(client: &Client, revision: &str) -> Result<Vec<Line>, kube::Error> {
-    let injector = Api::<MutatingWebhookConfiguration>::all(client.clone()).get_opt(INJECTOR).await?;
-    let injector = injector.map(|found| {
-        found.webhooks.into_iter().flatten().map(|one| webhook(one.name, one.client_config)).collect::<Vec<_>>()
-    });
-    let validator = Api::<ValidatingWebhookConfiguration>::all(client.clone()).get_opt(VALIDATOR).await?;
-    let validator = validator.map(|found| {
-        found.webhooks.into_iter().flatten().map(|one| webhook(one.name, one.client_config)).collect::<Vec<_>>()
-    });
+pub async fn check(client: &Client, planes: &[ControlPlane]) -> Result<Vec<Line>, kube::Error> {
     let roots = roots::read(client).await?.remove(SYSTEM).unwrap_or_default();
     let roots = certificates(roots.as_bytes());
+    let namespaces = sidecars::namespaces(client).await?;
     let mut lines = Vec::new();
-    let injects = trust("injector", INJECTOR, injector.as_deref(), &roots);
-    lines.push(match injects {
-        Ok(()) => dry_run::injection(client, &sidecars::namespaces(client).await?, revision).await,
-        Err(line) => line,
-    });
-    lines.push(match trust("validator", VALIDATOR, validator.as_deref(), &roots) {
-        Ok(()) => dry_run::validation(client).await,
-        Err(line) => line,
-    });
+    for plane in planes {
+        let injector = names::injector(&plane.revision);
+        let trusted = trust("injector", &injector, &mutating(client, &injector).await?, &roots);
+        lines.push(match trusted {
+            Ok(()) => dry_run::injection(client, &namespaces, &plane.revision).await,
+            Err(line) => line,
+        });
+        let validator = names::validator(&plane.revision);
+        let trusted = trust("validator", &validator, &validating(client, &validator).await?, &roots);
+        lines.push(match trusted {
+            Ok(()) => dry_run::validation(client, &plane.revision).await,
+            Err(line) => line,
+        });
+    }
     Ok(lines)
+}
+
+async fn mutating(client: &Client, name: &str) -> Result<Vec<Webhook>, kube::Error> {
+    let found = Api::<MutatingWebhookConfiguration>::all(client.clone()).get_opt(name).await?;
+    let webhooks = found.into_iter().flat_map(|found| found.webhooks.into_iter().flatten());
+    Ok(webhooks.map(|one| webhook(one.name, one.client_config)).collect())
+}
+
+async fn validating(client: &Client, name: &str) -> Result<Vec<Webhook>, kube::Error> {
+    let found = Api::<ValidatingWebhookConfiguration>::all(client.clone()).get_opt(name).await?;
+    let webhooks = found.into_iter().flat_map(|found| found.webhooks.into_iter().flatten());
+    Ok(webhooks.map(|one| webhook(one.name, one.client_config)).collect())
 }
 
 fn webhook(name: String, client: WebhookClientConfig) -> Webhook {
@@ -50,15 +61,10 @@ fn webhook(name: String, client: WebhookClientConfig) -> Webhook {
 }
 
 /// The API server can believe these webhooks, or a line that says why not.
-fn trust(
-    name: &'static str,
-    configuration: &str,
-    webhooks: Option<&[Webhook]>,
-    roots: &BTreeSet<Vec<u8>>,
-) -> Result<(), Line> {
-    let Some(webhooks) = webhooks.filter(|webhooks| !webhooks.is_empty()) else {
+fn trust(name: &'static str, configuration: &str, webhooks: &[Webhook], roots: &BTreeSet<Vec<u8>>) -> Result<(), Line> {
+    if webhooks.is_empty() {
         return Err(Line::failed(name, format!("there is no webhook configuration {configuration}"), REINSTALL));
-    };
+    }
     for webhook in webhooks {
         let trusted = certificates(&webhook.bundle);
         if trusted.is_empty() {
@@ -89,7 +95,7 @@ mod tests {
     fn said(bundle: &str) -> Result<(), String> {
         let webhooks = [Webhook { name: "w".to_owned(), bundle: bundle.into() }];
         let roots = certificates(pem("AAAA").as_bytes());
-        trust("injector", "c", Some(&webhooks), &roots).map_err(|line: Line| line.what)
+        trust("injector", "c", &webhooks, &roots).map_err(|line: Line| line.what)
     }
 
     #[test]

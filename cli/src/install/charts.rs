@@ -20,7 +20,8 @@ impl Charts {
         let folder = tempfile::Builder::new().prefix("meltemi-charts-").tempdir().context("make a temporary folder")?;
         for name in Embedded::iter() {
             let Some(file) = Embedded::get(&name) else { continue };
-            write(&folder.path().join(name.as_ref()), &file.data).with_context(|| format!("unpack the chart file {name}"))?;
+            write(&folder.path().join(name.as_ref()), &file.data)
+                .with_context(|| format!("unpack the chart file {name}"))?;
         }
         Ok(Charts { folder })
     }

@@ -1,13 +1,15 @@
 //! `meltemi install`: the charts by Helm, then a proof that two pods of this cluster talk over mTLS.
 
 mod charts;
+mod definitions;
 pub mod namespace;
 mod progress;
 mod proof;
 pub mod rollout;
 
-use crate::cluster::{CONTROL_PLANE, CRDS_RELEASE, ClusterArgs};
+use crate::cluster::ClusterArgs;
 use crate::helm::Helm;
+use crate::names::{self, CHART, CRDS, DEFAULT_REVISION};
 use anyhow::Context;
 use charts::Charts;
 use clap::{ArgAction, Args};
@@ -26,9 +28,10 @@ pub struct InstallArgs {
     /// A value for the chart, such as `image.tag=1.2.3`; may be given several times.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// The revision that namespaces name in `istio.io/rev`; the chart's "default" is also what `istio-injection: enabled` means.
-    #[arg(long)]
-    revision: Option<String>,
+    /// The revision that namespaces name in `istio.io/rev`; "default" is also what `istio-injection: enabled` means. With
+    /// another one it is installed beside an Istio or another Meltemi.
+    #[arg(long, default_value = DEFAULT_REVISION)]
+    revision: String,
     /// Wait until the control plane is available.
     #[arg(long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true,
           default_missing_value = "true")]
@@ -52,8 +55,9 @@ pub fn run(args: &InstallArgs) -> anyhow::Result<()> {
     let helm = Helm::find(args.helm.as_deref(), &args.cluster)?;
     let charts = Charts::unpack()?;
     if args.dry_run {
-        print!("{}", helm.render(CRDS_RELEASE, &charts.chart(CRDS_RELEASE), &[])?);
-        print!("{}", helm.render(CONTROL_PLANE, &charts.chart(CONTROL_PLANE), &args.chart_values())?);
+        let release = names::control_plane(&args.revision);
+        print!("{}", helm.render(CRDS, &charts.chart(CRDS), &[])?);
+        print!("{}", helm.render(&release, &charts.chart(CHART), &args.chart_values())?);
         return Ok(());
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -63,8 +67,8 @@ pub fn run(args: &InstallArgs) -> anyhow::Result<()> {
 impl InstallArgs {
     fn chart_values(&self) -> Vec<String> {
         let files = self.values.iter().flat_map(|file| ["--values".to_owned(), file.display().to_string()]);
-        let revision = self.revision.iter().map(|revision| format!("revision={revision}"));
-        let values = self.set.iter().cloned().chain(revision);
+        // Last, so that it holds: the names of all that follows depend on it.
+        let values = self.set.iter().cloned().chain([format!("revision={}", self.revision)]);
         files.chain(values.flat_map(|value| ["--set".to_owned(), value])).collect()
     }
 }
@@ -75,15 +79,17 @@ async fn install(args: &InstallArgs, helm: &Helm, charts: &Charts) -> anyhow::Re
     if namespace::ensure(&client).await? {
         progress.done("namespace", "meltemi-system made, with Pod Security \"restricted\"");
     }
-    helm.apply(CRDS_RELEASE, &charts.chart(CRDS_RELEASE), &[])?;
-    progress.done("definitions", "Istio's kinds are known to the cluster (chart meltemi-crds)");
-    helm.apply(CONTROL_PLANE, &charts.chart(CONTROL_PLANE), &args.chart_values())?;
-    progress.done("control plane", "applied (chart meltemi)");
+    helm.apply(CRDS, &charts.chart(CRDS), &[])?;
+    definitions::established(&client).await?;
+    progress.done("definitions", "Istio's kinds are known to the cluster (Helm release meltemi-crds)");
+    let release = names::control_plane(&args.revision);
+    helm.apply(&release, &charts.chart(CHART), &args.chart_values())?;
+    progress.done("control plane", &format!("applied (Helm release {release})"));
     if !args.wait {
         println!("Not waited for. `meltemi check` tells when all is well.");
         return Ok(());
     }
-    let control_plane = rollout::wait(&client, args.timeout).await?;
+    let control_plane = rollout::wait(&client, &release, args.timeout).await?;
     progress.done("control plane", &format!("available, {} of {}", control_plane.ready, control_plane.wanted));
     if args.no_proof {
         println!("Installed in {}, without proof. `meltemi check` tells whether all is well.", progress.elapsed());
@@ -99,8 +105,14 @@ async fn install(args: &InstallArgs, helm: &Helm, charts: &Charts) -> anyhow::Re
 }
 
 fn next_step(revision: &str) -> String {
-    let label = if revision == "default" { "istio-injection=enabled".to_owned() } else { format!("istio.io/rev={revision}") };
-    format!("Next: `kubectl label namespace NAME {label}`, then restart its pods; `meltemi check` watches over all of it.")
+    let label = if revision == DEFAULT_REVISION {
+        "istio-injection=enabled".to_owned()
+    } else {
+        format!("istio.io/rev={revision}")
+    };
+    format!(
+        "Next: `kubectl label namespace NAME {label}`, then restart its pods; `meltemi check` watches over all of it."
+    )
 }
 
 #[cfg(test)]
@@ -122,8 +134,11 @@ mod tests {
     #[test]
     fn values_reach_helm_in_their_order_and_the_revision_last() {
         let args = read("--revision blue -f a.yaml --values b.yaml --set x=1 --set y=2");
-        assert_eq!(args.chart_values().join(" "), "--values a.yaml --values b.yaml --set x=1 --set y=2 --set revision=blue");
-        assert!(read("").chart_values().is_empty());
+        assert_eq!(
+            args.chart_values().join(" "),
+            "--values a.yaml --values b.yaml --set x=1 --set y=2 --set revision=blue"
+        );
+        assert_eq!(read("").chart_values().join(" "), "--set revision=default");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Waits until the control plane's Deployment is available, and says what its pods lack when it does not get there.
 
-use crate::cluster::{CONTROL_PLANE, REVISION, SYSTEM, Told};
-use crate::pod_trouble;
+use crate::cluster::Told;
+use crate::names::{DEFAULT_REVISION, REVISION, SYSTEM};
+use crate::pod_trouble::{self, Trouble};
 use anyhow::{Context, bail};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{LocalObjectReference, Pod};
@@ -17,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A control plane that is available.
 #[derive(Debug, Clone)]
 pub struct ControlPlane {
+    /// Of its Deployment.
+    pub name: String,
     pub ready: i32,
     pub wanted: i32,
     pub revision: String,
@@ -26,26 +29,28 @@ pub struct ControlPlane {
     pub pull_secrets: Vec<String>,
 }
 
-/// Waits for at most `timeout`.
-pub async fn wait(client: &Client, timeout: Duration) -> anyhow::Result<ControlPlane> {
+/// Waits for the Deployment `name` for at most `timeout`.
+pub async fn wait(client: &Client, name: &str, timeout: Duration) -> anyhow::Result<ControlPlane> {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), SYSTEM);
     let deadline = Instant::now() + timeout;
     let mut troubled_since: Option<Instant> = None;
     loop {
-        let deployment = deployments.get(CONTROL_PLANE).await.doing(|| "cannot read the control plane's Deployment".to_owned())?;
+        let deployment =
+            deployments.get(name).await.doing(|| "cannot read the control plane's Deployment".to_owned())?;
         let missing = match missing(&deployment) {
             None => return describe(&deployment),
             Some(missing) => missing,
         };
-        let trouble = troubles(client).await?;
-        troubled_since = trouble.as_ref().filter(|trouble| trouble.lasting).and(troubled_since.or(Some(Instant::now())));
+        let trouble = trouble(client, &deployment).await?;
+        troubled_since =
+            trouble.as_ref().filter(|trouble| trouble.lasting).and(troubled_since.or(Some(Instant::now())));
         let hopeless = troubled_since.is_some_and(|since| since.elapsed() > PATIENCE);
         if hopeless || Instant::now() > deadline {
             match trouble {
                 Some(trouble) => bail!("the control plane does not start: {}; {}", trouble.what, trouble.remedy),
                 None => bail!(
                     "the control plane is not available after {} s: {missing}; see `kubectl describe --namespace {SYSTEM} \
-                     deployment {CONTROL_PLANE}`",
+                     deployment {name}`",
                     timeout.as_secs()
                 ),
             }
@@ -54,11 +59,17 @@ pub async fn wait(client: &Client, timeout: Duration) -> anyhow::Result<ControlP
     }
 }
 
-async fn troubles(client: &Client) -> anyhow::Result<Option<pod_trouble::Trouble>> {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), SYSTEM);
-    let ours = ListParams::default().labels("app=meltemi");
-    let pods = pods.list(&ours).await.doing(|| format!("cannot list the pods of {SYSTEM}"))?;
-    Ok(pods.items.iter().find_map(pod_trouble::of))
+async fn trouble(client: &Client, deployment: &Deployment) -> anyhow::Result<Option<Trouble>> {
+    let pods = pods(client, deployment).await.doing(|| format!("cannot list the pods of {SYSTEM}"))?;
+    Ok(pods.iter().find_map(pod_trouble::of))
+}
+
+/// The pods of a control plane.
+pub async fn pods(client: &Client, deployment: &Deployment) -> Result<Vec<Pod>, kube::Error> {
+    let labels = deployment.spec.iter().flat_map(|spec| spec.selector.match_labels.iter().flatten());
+    let selector: Vec<String> = labels.map(|(name, value)| format!("{name}={value}")).collect();
+    let ours = ListParams::default().labels(&selector.join(","));
+    Ok(Api::<Pod>::namespaced(client.clone(), SYSTEM).list(&ours).await?.items)
 }
 
 /// What a Deployment lacks to be available in its newest version; `None` when it lacks nothing.
@@ -93,9 +104,10 @@ pub fn describe(deployment: &Deployment) -> anyhow::Result<ControlPlane> {
     let revision = labels.and_then(|labels| labels.get(REVISION)).cloned();
     let name = |secret: &LocalObjectReference| secret.name.clone();
     Ok(ControlPlane {
+        name: deployment.metadata.name.clone().unwrap_or_default(),
         ready: deployment.status.as_ref().and_then(|status| status.available_replicas).unwrap_or(0),
         wanted: wanted(deployment),
-        revision: revision.unwrap_or_else(|| "default".to_owned()),
+        revision: revision.unwrap_or_else(|| DEFAULT_REVISION.to_owned()),
         image: container.image.clone().unwrap_or_default(),
         pull_policy: container.image_pull_policy.clone(),
         pull_secrets: spec.image_pull_secrets.iter().flatten().map(name).collect(),

@@ -2,7 +2,8 @@
 //! are removed: those that our chart made, and only while no Istio reads their objects.
 
 use super::Outcome;
-use crate::cluster::{self, CRDS_RELEASE, Told};
+use crate::cluster::{self, Told};
+use crate::names::CRDS;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Client;
@@ -18,7 +19,9 @@ pub async fn remove(client: &Client, outcome: &mut Outcome) -> anyhow::Result<()
         return Ok(());
     }
     if let Some(istiod) = istiod(client).await? {
-        outcome.left.push(format!("{} definitions of Istio's kinds: an Istio, {istiod}, reads their objects", ours.len()));
+        outcome
+            .left
+            .push(format!("{} definitions of Istio's kinds: an Istio, {istiod}, reads their objects", ours.len()));
         return Ok(());
     }
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
@@ -28,7 +31,11 @@ pub async fn remove(client: &Client, outcome: &mut Outcome) -> anyhow::Result<()
             deleted => drop(deleted.doing(|| format!("cannot remove the definition {name}"))?),
         }
     }
-    outcome.removed.push(format!("{} definitions of Istio's kinds, with all their objects: {}", ours.len(), ours.join(", ")));
+    outcome.removed.push(format!(
+        "{} definitions of Istio's kinds, with all their objects: {}",
+        ours.len(),
+        ours.join(", ")
+    ));
     Ok(())
 }
 
@@ -44,10 +51,10 @@ pub async fn tell(client: &Client, outcome: &mut Outcome) -> anyhow::Result<()> 
 
 async fn ours(client: &Client) -> anyhow::Result<Vec<String>> {
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let labelled = ListParams::default().labels(&format!("app.kubernetes.io/name={CRDS_RELEASE}"));
+    let labelled = ListParams::default().labels(&format!("app.kubernetes.io/name={CRDS}"));
     let found = cluster::list(definitions, labelled, |definition| {
         let annotations = definition.metadata.annotations.unwrap_or_default();
-        let is_ours = annotations.get(RELEASE).is_some_and(|release| release == CRDS_RELEASE);
+        let is_ours = annotations.get(RELEASE).is_some_and(|release| release == CRDS);
         definition.metadata.name.filter(|_| is_ours)
     });
     Ok(found.await.doing(|| "cannot list the definitions".to_owned())?.into_iter().flatten().collect())

@@ -2,7 +2,8 @@
 //! namespace.
 
 use super::Outcome;
-use crate::cluster::{self, LEASE, OWN_CA, PLUGGED_IN_CA, ROOTS, SYSTEM, Told};
+use crate::cluster::{self, Told};
+use crate::names::{LEASE, OWN_CA, PLUGGED_IN_CA, ROOTS, SYSTEM};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
@@ -20,7 +21,12 @@ pub async fn remove(client: &Client, outcome: &mut Outcome) -> anyhow::Result<()
         outcome.removed.push(format!("Secret {SYSTEM}/{OWN_CA}, the root that the control plane had made"));
     }
     let secrets: Api<Secret> = Api::namespaced(client.clone(), SYSTEM);
-    if secrets.get_metadata_opt(PLUGGED_IN_CA).await.doing(|| format!("cannot read {SYSTEM}/{PLUGGED_IN_CA}"))?.is_some() {
+    if secrets
+        .get_metadata_opt(PLUGGED_IN_CA)
+        .await
+        .doing(|| format!("cannot read {SYSTEM}/{PLUGGED_IN_CA}"))?
+        .is_some()
+    {
         outcome.left.push(format!("Secret {SYSTEM}/{PLUGGED_IN_CA}: a CA that you plugged in"));
     }
     remove_roots(client, outcome).await

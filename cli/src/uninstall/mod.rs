@@ -4,8 +4,9 @@ mod definitions;
 mod leftovers;
 mod namespaces;
 
-use crate::cluster::{CONTROL_PLANE, CRDS_RELEASE, ClusterArgs, SYSTEM, Told};
+use crate::cluster::{ClusterArgs, Told};
 use crate::helm::{Helm, Removal};
+use crate::names::{self, APP, CRDS, DEFAULT_REVISION, REVISION, SYSTEM};
 use anyhow::bail;
 use clap::Args;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -25,6 +26,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub struct UninstallArgs {
     #[command(flatten)]
     cluster: ClusterArgs,
+    /// The revision to remove.
+    #[arg(long, default_value = DEFAULT_REVISION)]
+    revision: String,
     /// Also remove the definitions of Istio's kinds that Meltemi brought, and with them every object of these kinds.
     #[arg(long)]
     crds: bool,
@@ -60,16 +64,22 @@ pub fn run(args: &UninstallArgs) -> anyhow::Result<()> {
 async fn uninstall(args: &UninstallArgs, helm: &Helm) -> anyhow::Result<Outcome> {
     let client = args.cluster.connect().await?;
     let mut outcome = Outcome::default();
-    namespaces::tell_users(&client, &mut outcome).await?;
-    match helm.remove(CONTROL_PLANE)? {
-        Removal::Done => outcome.removed.push("the control plane (Helm release meltemi)".to_owned()),
-        Removal::NoRelease => refuse_foreign(&client).await?,
+    namespaces::tell_users(&client, &args.revision, &mut outcome).await?;
+    let release = names::control_plane(&args.revision);
+    match helm.remove(&release)? {
+        Removal::Done => outcome.removed.push(format!("the control plane (Helm release {release})")),
+        Removal::NoRelease => refuse_foreign(&client, &release).await?,
     }
     // A leader that still runs would write again what is removed below.
-    wait_for_end(&client).await?;
+    wait_for_end(&client, &args.revision).await?;
+    let others = control_planes(&client).await?;
+    if !others.is_empty() {
+        outcome.left.push(format!("the CA, the roots and Istio's kinds: {} uses them", others.join(", ")));
+        return Ok(outcome);
+    }
     leftovers::remove(&client, &mut outcome).await?;
-    if helm.remove(CRDS_RELEASE)? == Removal::Done {
-        outcome.removed.push("Helm release meltemi-crds".to_owned());
+    if helm.remove(CRDS)? == Removal::Done {
+        outcome.removed.push(format!("Helm release {CRDS}"));
     }
     if args.crds {
         definitions::remove(&client, &mut outcome).await?;
@@ -80,21 +90,28 @@ async fn uninstall(args: &UninstallArgs, helm: &Helm) -> anyhow::Result<Outcome>
     Ok(outcome)
 }
 
-/// A control plane that Helm did not install is somebody else's to remove.
-async fn refuse_foreign(client: &Client) -> anyhow::Result<()> {
+/// The control planes that are there, of all revisions.
+async fn control_planes(client: &Client) -> anyhow::Result<Vec<String>> {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), SYSTEM);
-    if deployments.get_opt(CONTROL_PLANE).await.doing(|| "cannot read the control plane's Deployment".to_owned())?.is_some() {
+    let found = deployments.list(&ListParams::default().labels(APP)).await;
+    let found = found.doing(|| format!("cannot list the Deployments of {SYSTEM}"))?;
+    Ok(found.items.into_iter().filter_map(|deployment| deployment.metadata.name).collect())
+}
+
+/// A control plane that Helm did not install is somebody else's to remove.
+async fn refuse_foreign(client: &Client, name: &str) -> anyhow::Result<()> {
+    if control_planes(client).await?.iter().any(|found| found == name) {
         bail!(
-            "the control plane in {SYSTEM} is no Helm release named {CONTROL_PLANE}; remove it with what installed it (such as \
+            "the control plane {SYSTEM}/{name} is no Helm release of that name; remove it with what installed it (such as \
              `kubectl delete -f` or Argo CD), then run this again for what it left behind"
         );
     }
     Ok(())
 }
 
-async fn wait_for_end(client: &Client) -> anyhow::Result<()> {
+async fn wait_for_end(client: &Client, revision: &str) -> anyhow::Result<()> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), SYSTEM);
-    let ours = ListParams::default().labels("app=meltemi");
+    let ours = ListParams::default().labels(&format!("{APP},{REVISION}={revision}"));
     let deadline = Instant::now() + PATIENCE;
     while let Some(pod) = pods.list(&ours).await.doing(|| format!("cannot list the pods of {SYSTEM}"))?.items.first() {
         if Instant::now() > deadline {

@@ -37,7 +37,8 @@ pub fn judge(output: &str, namespace: &str) -> anyhow::Result<Proof> {
         (Some(status), _) => bail!("the server's answer was {status}: {}", output.body),
         (None, failure) => bail!("the server could not be reached: {}", failure.unwrap_or_default()),
     }
-    let seen: Seen = serde_json::from_str(&output.body).with_context(|| format!("the server answered {}", output.body))?;
+    let seen: Seen =
+        serde_json::from_str(&output.body).with_context(|| format!("the server answered {}", output.body))?;
     let certificate = seen.headers.get("x-forwarded-client-cert").and_then(|values| values.last());
     let certificate = certificate.context(
         "the request arrived, but not by mTLS: the server's sidecar saw no client certificate; a PeerAuthentication or \
@@ -80,7 +81,10 @@ mod tests {
         let other = SEEN.replace("sa/client", "sa/other");
         for (output, said) in [
             (output(200, json!({ "host": ["server"] })), "not by mTLS"),
-            (output(200, json!({ "x-forwarded-client-cert": [other] })), "that of spiffe://cluster.local/ns/p/sa/other"),
+            (
+                output(200, json!({ "x-forwarded-client-cert": [other] })),
+                "that of spiffe://cluster.local/ns/p/sa/other",
+            ),
             (output(503, json!({})), "503"),
             ("{\"failure\": \"refused\"}".to_owned(), "could not be reached: refused"),
             ("panic".to_owned(), "no answer but: panic"),

@@ -7,10 +7,11 @@ mod objects;
 mod ready;
 
 use super::rollout::ControlPlane;
-use crate::cluster::{SIDECAR, SYSTEM, Told};
+use crate::cluster::Told;
+use crate::names::{SIDECAR, SYSTEM};
 use crate::pod_trouble;
-use anyhow::{Context, bail};
 pub use answer::Proof;
+use anyhow::{Context, bail};
 use k8s_openapi::api::core::v1::{Namespace, Pod, Secret, Service, ServiceAccount};
 use kube::api::{Api, DeleteParams, ListParams, LogParams, PostParams};
 use kube::{Client, Error, Resource};
@@ -25,11 +26,14 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Proves one request, for at most `timeout`, and removes all that it made, also when it is interrupted.
 pub async fn run(client: &Client, control_plane: &ControlPlane, timeout: Duration) -> anyhow::Result<Proof> {
     let deadline = Instant::now() + timeout;
-    ready::webhook_trusted(client, deadline).await?;
+    ready::webhook_trusted(client, control_plane, deadline).await?;
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let name = objects::namespace_name();
     let namespace = objects::namespace(&name, &control_plane.revision)?;
-    namespaces.create(&PostParams::default(), &namespace).await.doing(|| format!("cannot make the namespace {name}"))?;
+    namespaces
+        .create(&PostParams::default(), &namespace)
+        .await
+        .doing(|| format!("cannot make the namespace {name}"))?;
     let proving = prove(client, control_plane, &name, deadline);
     let outcome = tokio::select! {
         outcome = timeout_at(deadline, proving) => match outcome {
@@ -73,7 +77,9 @@ async fn create_pod(client: &Client, namespace: &str, pod: &Pod, deadline: Insta
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     loop {
         match pods.create(&PostParams::default(), pod).await {
-            Err(Error::Api(status)) if status.message.contains("failed calling webhook") && Instant::now() < deadline => {
+            Err(Error::Api(status))
+                if status.message.contains("failed calling webhook") && Instant::now() < deadline =>
+            {
                 sleep(PAUSE).await;
             }
             outcome => return outcome.doing(|| format!("cannot make a pod in {namespace}")),
@@ -146,5 +152,7 @@ async fn remove(client: &Client, name: &str) -> anyhow::Result<()> {
     }
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let deleted = namespaces.delete(name, &DeleteParams::default()).await;
-    deleted.doing(|| format!("cannot remove the namespace {name}; remove it with `kubectl delete namespace {name}`")).map(drop)
+    deleted
+        .doing(|| format!("cannot remove the namespace {name}; remove it with `kubectl delete namespace {name}`"))
+        .map(drop)
 }

@@ -1,7 +1,7 @@
 //! The objects of the proof: a namespace, two service accounts, a Service, and two pods that run this very program.
 
-use crate::cluster::REVISION;
 use crate::install::rollout::ControlPlane;
+use crate::names::REVISION;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Service, ServiceAccount};
 use serde_json::{Value, json};
 
@@ -84,6 +84,7 @@ mod tests {
     #[test]
     fn the_pods_run_the_control_planes_image_as_another_user_than_the_sidecar() {
         let plane = ControlPlane {
+            name: "meltemi-blue".to_owned(),
             ready: 1,
             wanted: 1,
             revision: "blue".to_owned(),

@@ -1,6 +1,8 @@
 //! What must be there before the proof's pods: pods that are made a moment too early would wait for much longer.
 
-use crate::cluster::{INJECTOR, ROOTS, Told};
+use crate::cluster::Told;
+use crate::install::rollout::ControlPlane;
+use crate::names::{self, ROOTS};
 use anyhow::bail;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -14,20 +16,22 @@ const PAUSE: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(45);
 
 /// Waits until the API server is told whom to trust as the injector.
-pub async fn webhook_trusted(client: &Client, deadline: Instant) -> anyhow::Result<()> {
+pub async fn webhook_trusted(client: &Client, plane: &ControlPlane, deadline: Instant) -> anyhow::Result<()> {
+    let injector = names::injector(&plane.revision);
     let configurations: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
     let deadline = deadline.min(Instant::now() + PATIENCE);
     loop {
-        let found = configurations.get_opt(INJECTOR).await.doing(|| format!("cannot read the webhook {INJECTOR}"))?;
-        let Some(found) = found else { bail!("the webhook {INJECTOR} is gone; run `meltemi install` again") };
+        let found = configurations.get_opt(&injector).await.doing(|| format!("cannot read the webhook {injector}"))?;
+        let Some(found) = found else { bail!("the webhook {injector} is gone; run `meltemi install` again") };
         let mut webhooks = found.webhooks.iter().flatten();
         if webhooks.all(|webhook| webhook.client_config.ca_bundle.as_ref().is_some_and(|bundle| !bundle.0.is_empty())) {
             return Ok(());
         }
         if Instant::now() > deadline {
             bail!(
-                "the control plane has not written its root into the webhook {INJECTOR}; `kubectl logs --namespace \
-                 meltemi-system deployment/meltemi` tells why"
+                "the control plane has not written its root into the webhook {injector}; `kubectl logs --namespace \
+                 meltemi-system deployment/{}` tells why",
+                plane.name
             );
         }
         sleep(PAUSE).await;
