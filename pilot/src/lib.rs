@@ -10,6 +10,7 @@ pub mod generate;
 pub mod model;
 mod object;
 mod pilot;
+mod place;
 mod problem;
 mod source;
 pub mod status;
@@ -17,4 +18,4 @@ mod validate;
 pub mod world;
 mod yaml;
 
-pub use pilot::{Pilot, PilotOptions, StartError, Update};
+pub use pilot::{Pilot, PilotOptions, SourceOptions, StartError, Update};
