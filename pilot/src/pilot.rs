@@ -64,6 +64,8 @@ pub struct Update {
     pub changed: Changed,
     /// What became of each object.
     pub statuses: Arc<Statuses>,
+    /// How many objects came, went or have another text.
+    pub objects: usize,
 }
 
 struct Shared {
@@ -128,7 +130,7 @@ impl Pilot {
         self.shared.catalog.shares()
     }
 
-    /// Hears of every reload that changed something: the world, or what is to be said of objects. A listener that
+    /// Hears of every reload that changed something: objects, the world, or what is to be said of objects. A listener that
     /// falls behind takes [`Pilot::world`].
     pub fn updates(&self) -> broadcast::Receiver<Arc<Update>> {
         self.shared.updates.subscribe()
@@ -138,7 +140,9 @@ impl Pilot {
 impl Shared {
     fn publish(&self, update: Update) {
         let update = Arc::new(update);
-        let quiet = update.changed.is_empty() && update.statuses.findings() == self.latest.load().statuses.findings();
+        let quiet = update.changed.is_empty()
+            && update.objects == 0
+            && update.statuses.findings() == self.latest.load().statuses.findings();
         self.latest.store(update.clone());
         if !update.changed.is_empty() {
             self.catalog.update(update.world.clone(), &update.changed);
@@ -173,7 +177,7 @@ impl Loader {
         let statuses = Arc::new(Statuses::new(next.clone(), self.candidates.clone(), problems));
         self.report(&statuses, &objects, &changed);
         self.snapshot = next;
-        Update { world: Arc::new(self.snapshot.world.clone()), changed, statuses }
+        Update { world: Arc::new(self.snapshot.world.clone()), changed, statuses, objects: objects.len() }
     }
 
     /// One line for the reload, and one for each finding that was not there before.

@@ -7,6 +7,7 @@ use crate::model::{ObjectRef, ParentStatus};
 use crate::object::Placed;
 use crate::problem::Severity;
 use crate::source::{Candidates, FileProblem};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -19,6 +20,10 @@ pub struct ObjectStatus {
     pub file: Arc<str>,
     /// The line on which it starts, from 1.
     pub line: u32,
+    /// `metadata.generation`, in a cluster.
+    pub generation: Option<i64>,
+    /// `metadata.uid`, in a cluster.
+    pub uid: Option<Arc<str>>,
     /// What became of it.
     pub condition: Condition,
     /// What is wrong or worth knowing, each as `file:line: field: what is wrong, what would be right`.
@@ -74,14 +79,23 @@ impl Statuses {
 
     /// One status for each object, by kind, namespace and name. `refused` is what proxies refuse at present.
     pub fn objects(&self, refused: &[RefusedResource]) -> Vec<ObjectStatus> {
+        let mut by_source = HashMap::<&ObjectRef, Vec<&RefusedResource>>::new();
+        for resource in refused {
+            for source in &resource.sources {
+                by_source.entry(source).or_default().push(resource);
+            }
+        }
+        let of = |object: &ObjectRef| by_source.get(object).map_or(&[][..], Vec::as_slice);
         let all = Kind::ALL.into_iter().flat_map(|kind| self.candidates.of(kind));
-        all.filter_map(|(object, placed)| self.status(object, placed, refused)).collect()
+        all.filter_map(|(object, placed)| self.status(object, placed, of(object))).collect()
     }
 
     /// The status of one object.
     pub fn object(&self, object: &ObjectRef, refused: &[RefusedResource]) -> Option<ObjectStatus> {
         let found = Kind::ALL.into_iter().find_map(|kind| self.candidates.of(kind).get_key_value(object));
-        found.and_then(|(object, placed)| self.status(object, placed, refused))
+        let concerns = |resource: &&RefusedResource| resource.sources.iter().any(|source| **source == *object);
+        let refused: Vec<_> = refused.iter().filter(concerns).collect();
+        found.and_then(|(object, placed)| self.status(object, placed, &refused))
     }
 
     /// Everything that is wrong or worth knowing, files first.
@@ -113,17 +127,18 @@ impl Statuses {
         })
     }
 
-    fn status(&self, object: &Arc<ObjectRef>, placed: &Placed, refused: &[RefusedResource]) -> Option<ObjectStatus> {
+    fn status(&self, object: &Arc<ObjectRef>, placed: &Placed, refused: &[&RefusedResource]) -> Option<ObjectStatus> {
         let assessment = self.snapshot.objects(placed.object.kind).assessment(object)?;
-        let concerns = |resource: &&RefusedResource| resource.sources.iter().any(|source| source == object);
         Some(ObjectStatus {
             object: object.clone(),
             file: placed.file.clone(),
             line: placed.line_of(&Default::default()),
+            generation: None,
+            uid: None,
             condition: Condition::of(&assessment.verdict),
             findings: findings(placed, assessment),
             parents: assessment.parents.clone(),
-            refused: refused.iter().filter(concerns).cloned().collect(),
+            refused: refused.iter().map(|resource| (*resource).clone()).collect(),
         })
     }
 }
