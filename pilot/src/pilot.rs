@@ -157,7 +157,7 @@ impl Pilot {
         self.shared.catalog.shares()
     }
 
-    /// Hears of every reload that changed something: the world, or what is to be said of objects. A listener that
+    /// Hears of every reload that changed something: objects, the world, or what is to be said of objects. A listener that
     /// falls behind takes [`Pilot::world`].
     pub fn updates(&self) -> broadcast::Receiver<Arc<Update>> {
         self.shared.updates.subscribe()

@@ -7,6 +7,7 @@ use crate::model::{ObjectRef, ParentStatus};
 use crate::object::Placed;
 use crate::problem::Severity;
 use crate::source::{Candidates, SourceProblem};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -77,14 +78,23 @@ impl Statuses {
 
     /// One status for each object, by kind, namespace and name. `refused` is what proxies refuse at present.
     pub fn objects(&self, refused: &[RefusedResource]) -> Vec<ObjectStatus> {
+        let mut by_source = HashMap::<&ObjectRef, Vec<&RefusedResource>>::new();
+        for resource in refused {
+            for source in &resource.sources {
+                by_source.entry(source).or_default().push(resource);
+            }
+        }
+        let of = |object: &ObjectRef| by_source.get(object).map_or(&[][..], Vec::as_slice);
         let all = Kind::ALL.into_iter().flat_map(|kind| self.candidates.of(kind));
-        all.filter_map(|(object, placed)| self.status(object, placed, refused)).collect()
+        all.filter_map(|(object, placed)| self.status(object, placed, of(object))).collect()
     }
 
     /// The status of one object.
     pub fn object(&self, object: &ObjectRef, refused: &[RefusedResource]) -> Option<ObjectStatus> {
         let found = Kind::ALL.into_iter().find_map(|kind| self.candidates.of(kind).get_key_value(object));
-        found.and_then(|(object, placed)| self.status(object, placed, refused))
+        let concerns = |resource: &&RefusedResource| resource.sources.iter().any(|source| **source == *object);
+        let refused: Vec<_> = refused.iter().filter(concerns).collect();
+        found.and_then(|(object, placed)| self.status(object, placed, &refused))
     }
 
     /// Everything that is wrong or worth knowing, what is wrong with the source first.
@@ -117,9 +127,8 @@ impl Statuses {
         })
     }
 
-    fn status(&self, object: &Arc<ObjectRef>, placed: &Placed, refused: &[RefusedResource]) -> Option<ObjectStatus> {
+    fn status(&self, object: &Arc<ObjectRef>, placed: &Placed, refused: &[&RefusedResource]) -> Option<ObjectStatus> {
         let assessment = self.snapshot.objects(placed.object.kind).assessment(object)?;
-        let concerns = |resource: &&RefusedResource| resource.sources.iter().any(|source| source == object);
         Some(ObjectStatus {
             object: object.clone(),
             place: placed.place(),
@@ -128,7 +137,7 @@ impl Statuses {
             condition: Condition::of(&assessment.verdict),
             findings: findings(placed, assessment),
             parents: assessment.parents.clone(),
-            refused: refused.iter().filter(concerns).cloned().collect(),
+            refused: refused.iter().map(|resource| (*resource).clone()).collect(),
         })
     }
 }
