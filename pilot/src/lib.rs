@@ -17,6 +17,7 @@ mod problem;
 mod source;
 pub mod status;
 mod validate;
+pub mod webhook;
 pub mod world;
 mod yaml;
 

@@ -134,6 +134,3 @@ fn is_ours(container: &Container) -> bool {
 fn is_native_sidecar(container: &Container) -> bool {
     container.restart_policy.as_deref() == Some("Always")
 }
-
-#[cfg(test)]
-mod tests;
