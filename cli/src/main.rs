@@ -10,6 +10,7 @@ mod demo;
 mod duration;
 mod helm;
 mod init;
+mod inject;
 mod install;
 mod logging;
 mod names;
@@ -63,6 +64,8 @@ enum Command {
     Agent(agent::AgentArgs),
     /// Set the redirect rules of a pod.
     Init(init::InitArgs),
+    /// Give the pods of a YAML file their sidecar.
+    Inject(inject::InjectArgs),
     /// Issue a token that proves a service account to the CA.
     Token(token::TokenArgs),
     /// Run an application of the sample shop.
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Command::Proxy(args) => proxy::run(args).map(|()| ExitCode::SUCCESS),
         Command::Agent(args) => agent::run(args),
         Command::Init(args) => init::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Inject(args) => inject::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Token(args) => token::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Shop(args) => shop::run(args).map(|()| ExitCode::SUCCESS),
     };

@@ -19,13 +19,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("xds", &[]),
     ("citadel", &["record"]),
     ("hub", &["record"]),
-    ("images", &[]),
     ("proxy", &["xds", "citadel", "record"]),
     ("pilot", &["xds", "citadel", "record"]),
     ("lab", &["pilot", "citadel", "record", "xds"]),
     ("bench", &["lab"]),
     ("meltemi", &["proxy", "pilot", "citadel", "record", "hub", "lab", "xds"]),
-    ("tests", &["lab", "proxy", "pilot", "citadel", "record", "hub", "xds", "images"]),
+    ("images", &[]),
+    ("tests", &["lab", "images", "proxy", "pilot", "citadel", "record", "hub", "xds"]),
 ];
 
 #[test]
