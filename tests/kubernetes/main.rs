@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod basics;
+mod install;
 
 use std::process::ExitCode;
 
@@ -17,7 +18,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Tests start clusters of their own, which would all start at once.
     arguments.test_threads = Some(1);
-    let tests = [basics::tests()];
+    let tests = [basics::tests(), install::tests()];
     let work = |_| libtest_mimic::run(&arguments, tests.into_iter().flatten().collect()).exit_code();
     match cluster::run(&[], work) {
         Ok(code) => code,
