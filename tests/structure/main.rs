@@ -2,6 +2,8 @@
 //! they belong.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod charts;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -22,7 +22,8 @@ pub fn needed_by(program: &Path) -> Result<Vec<PathBuf>, ImageError> {
     if !output.status.success() {
         return Err(failed(errors.trim().to_owned()));
     }
-    let mut paths: Vec<PathBuf> = text.lines().filter_map(|line| path(line, program).transpose()).collect::<Result<_, _>>()?;
+    let mut paths: Vec<PathBuf> =
+        text.lines().filter_map(|line| path(line, program).transpose()).collect::<Result<_, _>>()?;
     paths.sort();
     Ok(paths)
 }

@@ -23,14 +23,8 @@ const IPTABLES: &str = "/usr/sbin/xtables-nft-multi";
 const IPTABLES_NAMES: [&str; 6] =
     ["iptables", "iptables-restore", "iptables-save", "ip6tables", "ip6tables-restore", "ip6tables-save"];
 /// The extensions that the redirect rules use, besides what is built in. REDIRECT is a name of `libxt_NAT.so`.
-const EXTENSIONS: [&str; 6] = [
-    "libxt_REDIRECT.so",
-    "libxt_mark.so",
-    "libxt_multiport.so",
-    "libxt_owner.so",
-    "libxt_standard.so",
-    "libxt_tcp.so",
-];
+const EXTENSIONS: [&str; 6] =
+    ["libxt_REDIRECT.so", "libxt_mark.so", "libxt_multiport.so", "libxt_owner.so", "libxt_standard.so", "libxt_tcp.so"];
 
 /// `docker.io/meltemi/meltemi`: the program as entrypoint, as user 1337.
 ///

@@ -18,8 +18,9 @@ const INJECT: &str = "sidecar.istio.io/inject";
 const TEMPLATE_HASH: &str = "pod-template-hash";
 
 /// Istio's label rules (the injection template sets the first of each list).
-const CANONICAL_NAME: &[&str] = &["service.istio.io/canonical-name", "app.kubernetes.io/name", "app"];
-const CANONICAL_REVISION: &[&str] = &["service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"];
+pub(crate) const CANONICAL_NAME: &[&str] = &["service.istio.io/canonical-name", "app.kubernetes.io/name", "app"];
+pub(crate) const CANONICAL_REVISION: &[&str] =
+    &["service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"];
 
 pub(super) fn check(object: &Object, check: &mut Check<'_>) -> Option<Content> {
     let spec = object.spec.clone().unwrap_or_default();
@@ -67,7 +68,7 @@ fn workload(metadata: &ObjectMeta, spec: &PodSpec, host_network: bool, check: &C
 }
 
 /// The controller's name; for a ReplicaSet that of its Deployment, which is its name without the template hash.
-fn workload_name(metadata: &ObjectMeta, labels: &Labels, pod: &Arc<str>) -> Arc<str> {
+pub(crate) fn workload_name(metadata: &ObjectMeta, labels: &Labels, pod: &Arc<str>) -> Arc<str> {
     let owners = metadata.owner_references.as_deref().unwrap_or_default();
     let Some(owner) = owners.iter().find(|owner| owner.controller == Some(true)).or(owners.first()) else {
         return pod.clone();

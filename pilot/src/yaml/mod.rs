@@ -4,10 +4,13 @@
 mod deserializer;
 mod documents;
 mod field;
+mod json;
 mod lines;
 mod node;
 mod parse;
 mod suggest;
+mod to_json;
+mod write;
 
 pub use deserializer::{UnknownField, read};
 pub use documents::split;
@@ -16,3 +19,4 @@ pub use lines::Lines;
 pub use node::{Entry, Node, Value};
 pub use parse::parse;
 pub use suggest::nearest;
+pub use write::write;
