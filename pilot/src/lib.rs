@@ -7,6 +7,7 @@ pub mod catalog;
 pub mod diff;
 mod gateway_route;
 pub mod generate;
+pub mod kubernetes;
 pub mod model;
 mod object;
 mod pilot;

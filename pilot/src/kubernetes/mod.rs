@@ -1,0 +1,8 @@
+//! What the control plane does in a Kubernetes cluster beside reading it.
+
+mod due;
+pub mod leader;
+mod lease;
+mod listed;
+pub mod roots;
+pub mod webhook_bundle;
