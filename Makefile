@@ -42,10 +42,21 @@ bench-tools: release
 	@manifests/scripts/tools.sh bench
 	cargo build --locked --release --package bench
 
+cluster: ## a Kubernetes cluster of one node; prints how to use it, Ctrl-C ends it and leaves nothing
+	@manifests/scripts/tools.sh kubernetes
+	cargo build --locked --package tests --bin cluster
+	@$(CARGO_TARGET_DIR)/debug/cluster
+
 test: build ## installs what the tests need and runs them all
 	@manifests/scripts/tools.sh test
 	cargo test --locked --workspace --exclude tests
-	cargo test --locked --package tests
+	cargo test --locked --package tests --lib --test mesh --test structure
+	@if [ "$(CI)" ] || [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory test-cluster; else \
+		echo "not run: the tests on a real Kubernetes, which need root: sudo make test-cluster"; fi
+
+test-cluster: build ## tests on a real Kubernetes, as root; the first time builds it, some 10 minutes
+	@manifests/scripts/tools.sh kubernetes
+	cargo test --locked --package tests --test kubernetes -- $(ARGS)
 
 test-unit: ## tests without namespaces and peers: seconds
 	cargo test --locked --workspace --exclude tests
@@ -67,4 +78,4 @@ fmt: ## formats the code
 	cargo fmt --all
 
 
-.PHONY: test-hostile help demo build release test test-unit lint forget fmt bench bench-quick bench-tools instructions
+.PHONY: cluster test-cluster test-hostile help demo build release test test-unit lint forget fmt bench bench-quick bench-tools instructions

@@ -8,9 +8,11 @@ pub mod diff;
 mod gateway_route;
 pub mod generate;
 pub mod inject;
+pub mod kubernetes;
 pub mod model;
 mod object;
 mod pilot;
+mod place;
 mod problem;
 mod source;
 pub mod status;
@@ -19,4 +21,4 @@ pub mod webhook;
 pub mod world;
 mod yaml;
 
-pub use pilot::{Pilot, PilotOptions, StartError, Update};
+pub use pilot::{Pilot, PilotOptions, SourceOptions, StartError, Update};

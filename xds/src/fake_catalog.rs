@@ -42,6 +42,8 @@ struct Inner {
     resources: BTreeMap<(ResourceType, String), Arc<Resource>>,
     wildcard: BTreeSet<(ResourceType, String)>,
     calls: Vec<String>,
+    changes: u64,
+    settled: u64,
 }
 
 impl FakeCatalog {
@@ -75,9 +77,20 @@ impl FakeCatalog {
 
     fn tell(&self, kind: ResourceType, name: &str) -> Arc<Change> {
         let touched = [(kind, Arc::from(name))].into();
-        let change = Arc::new(Change { touched, everything: false, wildcard: true });
+        let change = Arc::new(Change { touched, wildcard: true, number: self.next_number(), ..Change::default() });
         drop(self.changed.send(change.clone()));
         change
+    }
+
+    fn next_number(&self) -> u64 {
+        let mut inner = self.inner.lock().unwrap();
+        inner.changes += 1;
+        inner.changes
+    }
+
+    /// The change up to which the client has answered everything.
+    pub fn settled_up_to(&self) -> u64 {
+        self.inner.lock().unwrap().settled
     }
 
     pub fn version(&self, kind: ResourceType, name: &str) -> Option<String> {
@@ -139,6 +152,10 @@ impl Catalog for FakeCatalog {
 
     fn rejected(&self, (): &(), kind: ResourceType, names: &[Arc<str>], error: &str) {
         self.note(format!("rejected {kind} {}: {error}", names.join(" ")));
+    }
+
+    fn settled(&self, (): &(), change: u64) {
+        self.inner.lock().unwrap().settled = change;
     }
 
     fn disconnected(&self, (): &()) {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use citadel::spiffe::SpiffeId;
 use parking_lot::Mutex;
@@ -35,6 +36,8 @@ pub struct Client {
     pub(super) asked: Mutex<HashSet<Name>>,
     /// What `*` has brought it. This is not taken away again while it exists, for it may be in use.
     pub(super) covered: Mutex<HashSet<Name>>,
+    /// The last change of the catalog up to which it has answered everything.
+    pub(super) settled: AtomicU64,
 }
 
 impl Client {
@@ -119,6 +122,7 @@ impl Client {
             group,
             asked: Mutex::default(),
             covered: Mutex::default(),
+            settled: AtomicU64::default(),
         }
     }
 }

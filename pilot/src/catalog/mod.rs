@@ -3,6 +3,7 @@
 
 mod cache;
 mod client;
+mod distribution;
 mod index;
 mod metrics;
 mod needs;
@@ -31,6 +32,7 @@ use crate::model::ObjectRef;
 use crate::world::World;
 use cache::Cache;
 pub use client::Client;
+use distribution::Distribution;
 use metrics::CatalogMetrics;
 use needs::{Name, Needs};
 use refusals::Refusals;
@@ -49,6 +51,7 @@ pub struct MeshCatalog {
     state: Mutex<State>,
     needs: Needs,
     refusals: Refusals,
+    distribution: Distribution,
     metrics: CatalogMetrics,
     changes: broadcast::Sender<Arc<Change>>,
     next_client: AtomicU64,
@@ -62,6 +65,7 @@ impl MeshCatalog {
             state: Mutex::new(state),
             needs: Needs::default(),
             refusals: Refusals::default(),
+            distribution: Distribution::default(),
             metrics: CatalogMetrics::new(metrics),
             changes: broadcast::Sender::new(CHANGES),
             next_client: AtomicU64::new(0),
@@ -90,6 +94,7 @@ impl MeshCatalog {
                 touched: effect.touched,
                 everything: effect.everything,
                 wildcard,
+                number: self.distribution.next(),
             }));
         }
     }
@@ -171,6 +176,7 @@ impl Catalog for MeshCatalog {
                 tracing::warn!(suppressed, "a proxy was not let in: {refusal}");
             }
         })?;
+        client.settled.store(self.distribution.last(), Ordering::Relaxed);
         let client = Arc::new(client);
         self.state.lock().connected.entry(client.address()).or_default().push(client.clone());
         self.metrics.connected.inc();
@@ -255,6 +261,11 @@ impl Catalog for MeshCatalog {
         }
     }
 
+    fn settled(&self, client: &Client, change: u64) {
+        client.settled.store(change, Ordering::Relaxed);
+        self.distribution.settled();
+    }
+
     fn disconnected(&self, client: &Client) {
         let now = Instant::now();
         for name in client.asked.lock().drain() {
@@ -271,6 +282,7 @@ impl Catalog for MeshCatalog {
             }
         }
         drop(state);
+        self.distribution.settled();
         self.metrics.connected.dec();
         tracing::debug!(proxy = %client, "a proxy disconnected");
     }

@@ -82,6 +82,16 @@ impl RouteCondition {
     }
 }
 
+impl ConditionKind {
+    /// The API's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "Accepted",
+            Self::ResolvedRefs => "ResolvedRefs",
+        }
+    }
+}
+
 impl Reason {
     /// The API's name.
     pub fn as_str(self) -> &'static str {

@@ -57,7 +57,7 @@ impl Webhooks {
         namespace_labels: NamespaceLabels,
         metrics: &Metrics,
     ) -> Self {
-        let settings = Settings { mesh, assume_sidecars: false };
+        let settings = Settings { mesh, assume_sidecars: false, from_cluster: true };
         let metrics = WebhookMetrics::new(metrics);
         Self(Arc::new(Inner { injector, settings, namespace_labels, load: Load::default(), metrics }))
     }

@@ -1,14 +1,15 @@
 //! YAML with positions: text becomes a tree that knows its lines, and the tree becomes typed objects whose
 //! errors name the field and the line.
 
-mod convert;
 mod deserializer;
 mod documents;
 mod field;
+mod json;
 mod lines;
 mod node;
 mod parse;
 mod suggest;
+mod to_json;
 mod write;
 
 pub use deserializer::{UnknownField, read};

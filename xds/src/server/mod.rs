@@ -48,6 +48,10 @@ pub trait Catalog: Send + Sync + 'static {
     /// The client refused these resources and keeps what it had of them.
     fn rejected(&self, client: &Self::Client, kind: ResourceType, names: &[Arc<str>], error: &str);
 
+    /// The client has answered all that it was sent because of this change and those before it. What it asks for because of
+    /// an answer comes after.
+    fn settled(&self, _client: &Self::Client, _change: u64) {}
+
     /// The stream ended. Comes once for each [`Self::admit`] that succeeded.
     fn disconnected(&self, client: &Self::Client);
 }
@@ -61,6 +65,8 @@ pub struct Change {
     pub everything: bool,
     /// What `*` stands for may have changed for some client.
     pub wildcard: bool,
+    /// Counts the catalog's changes, from 1; 0 where nobody asks how far they have got ([`Catalog::settled`]).
+    pub number: u64,
 }
 
 /// Why a client is not served; the text reaches its operator.

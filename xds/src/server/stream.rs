@@ -38,12 +38,16 @@ pub(crate) struct StreamState<C: Catalog> {
     kinds: [TypeState; ResourceType::ALL.len()],
     unknown: BTreeSet<String>,
     nonce: u64,
+    /// The last change that was looked at.
+    seen: u64,
+    /// The last change that the client has answered, as far as the catalog was told.
+    settled: u64,
 }
 
 impl<C: Catalog> StreamState<C> {
     pub fn new(catalog: Arc<C>, client: Arc<C::Client>, label: String, warms_clusters: bool) -> Self {
         let kinds = ResourceType::ALL.map(TypeState::new);
-        Self { catalog, client, label, warms_clusters, kinds, unknown: BTreeSet::new(), nonce: 0 }
+        Self { catalog, client, label, warms_clusters, kinds, unknown: BTreeSet::new(), nonce: 0, seen: 0, settled: 0 }
     }
 
     /// Takes a request: subscriptions, ACK, NACK. Kinds that we do not speak are ignored, and so are names that are
@@ -147,6 +151,7 @@ impl<C: Catalog> StreamState<C> {
 
     /// Takes note of a change. Costs nothing for resources that the client does not know.
     pub fn changed(&mut self, change: &Change) {
+        self.seen = self.seen.max(change.number);
         for (kind, state) in ResourceType::ALL.into_iter().zip(&mut self.kinds) {
             if change.everything {
                 state.touch_all();
@@ -174,7 +179,16 @@ impl<C: Catalog> StreamState<C> {
             responses.extend(self.next(Cluster, true));
             responses.extend(self.next(Endpoint, true));
         }
+        self.tell_settled();
         responses
+    }
+
+    /// Tells the catalog up to which change the client has answered everything.
+    fn tell_settled(&mut self) {
+        if self.seen > self.settled && self.kinds.iter().all(TypeState::is_settled) {
+            self.settled = self.seen;
+            self.catalog.settled(&self.client, self.settled);
+        }
     }
 
     fn waiting(&self, kind: ResourceType) -> bool {

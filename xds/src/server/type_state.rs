@@ -142,6 +142,11 @@ impl TypeState {
         !self.dirty.is_empty() || !self.alone.is_empty()
     }
 
+    /// Whether everything is sent and answered.
+    pub fn is_settled(&self) -> bool {
+        !self.waiting() && self.in_flight.is_none()
+    }
+
     /// Takes the subscriptions of a request. They count whatever nonce the request carries.
     pub fn request(&mut self, asked: Asked) -> Subscribed {
         let first = !std::mem::replace(&mut self.asked, true);

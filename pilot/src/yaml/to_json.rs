@@ -1,26 +1,9 @@
-//! Between the tree and JSON values. What comes from JSON has no lines: every node is on line 1.
+//! The tree as a JSON value, as kubectl would send it.
 
-use super::{Entry, Node, Value};
+use super::{Node, Value};
 use serde_json::{Map, Number, Value as Json};
 
 impl Node {
-    /// The tree of a JSON value.
-    pub fn of_json(json: &Json) -> Node {
-        let value = match json {
-            Json::Null => Value::Null,
-            Json::Bool(value) => Value::Bool(*value),
-            Json::Number(number) => Value::Number(number.to_string()),
-            Json::String(text) => Value::Text(text.clone()),
-            Json::Array(items) => Value::List(items.iter().map(Self::of_json).collect()),
-            Json::Object(entries) => {
-                let entry =
-                    |(key, value): (&String, _)| Entry { key: key.clone(), line: 1, value: Self::of_json(value) };
-                Value::Map(entries.iter().map(entry).collect())
-            }
-        };
-        Node { line: 1, value }
-    }
-
     /// The JSON value of a tree. A number that JSON cannot hold becomes text.
     pub fn to_json(&self) -> Json {
         match &self.value {
@@ -59,6 +42,6 @@ mod tests {
         let node = parse("a: [1, 0644, 1.5, -3, '7', true, ~]\nb: {c: {}}\n").unwrap().remove(0);
         let json = json!({ "a": [1, 420, 1.5, -3, "7", true, null], "b": { "c": {} } });
         assert_eq!(node.to_json(), json);
-        assert_eq!(Node::of_json(&json).to_json(), json);
+        assert_eq!(serde_json::from_value::<Node>(json.clone()).unwrap().to_json(), json);
     }
 }

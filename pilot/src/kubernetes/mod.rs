@@ -1,0 +1,3 @@
+//! What the control plane does in a Kubernetes cluster beside reading it.
+
+pub mod status;
