@@ -47,7 +47,7 @@ bench-tools: release
 	@manifests/scripts/tools.sh bench
 	cargo build --locked --release --package bench
 
-cluster: ## a Kubernetes cluster of one node; prints how to use it, Ctrl-C ends it and leaves nothing
+cluster: build ## a Kubernetes cluster of one node with Meltemi; prints how to use it, Ctrl-C ends it and leaves nothing
 	@manifests/scripts/tools.sh kubernetes
 	cargo build --locked --package tests --bin cluster
 	@$(CARGO_TARGET_DIR)/debug/cluster

@@ -1,7 +1,6 @@
 //! What a person does first, with the program and the images as they ship: check, install, prove, check, uninstall.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use images::ours;
 use libtest_mimic::Trial;
 use serde_json::Value;
 
-use crate::{Outcome, ensure, test};
+use crate::{Outcome, ensure, meltemi, test};
 
 pub fn tests() -> Vec<Trial> {
     vec![
@@ -26,12 +25,12 @@ fn there_and_back() -> Outcome {
     let cluster = Cluster::start(Options::default())?;
     load_images(&cluster)?;
     let before = objects(&cluster)?;
-    succeeded(meltemi(&cluster, &["check", "--pre"])?)?;
-    let missing = meltemi(&cluster, &["check"])?;
+    succeeded(run(&cluster, &["check", "--pre"])?)?;
+    let missing = run(&cluster, &["check"])?;
     ensure!(missing.status.code() == Some(1), "a check without Meltemi ended with {}", missing.status);
 
     let started = Instant::now();
-    let said = succeeded(meltemi(&cluster, &["install"])?)?;
+    let said = succeeded(run(&cluster, &["install"])?)?;
     println!("{said}");
     ensure!(started.elapsed() < PROMISED, "install took {:?}", started.elapsed());
     ensure!(said.contains("/sa/client called spiffe://"), "no proof: {said}");
@@ -46,7 +45,7 @@ fn there_and_back() -> Outcome {
     bare_pods_are_told_of(&cluster)?;
 
     cluster.kubectl(&["delete", "namespace", "shop"])?;
-    println!("{}", succeeded(meltemi(&cluster, &["uninstall", "--crds"])?)?);
+    println!("{}", succeeded(run(&cluster, &["uninstall", "--crds"])?)?);
     let left: Vec<String> = objects(&cluster)?.difference(&before).cloned().collect();
     ensure!(left.is_empty(), "left behind: {left:#?}");
     Ok(())
@@ -71,7 +70,7 @@ fn bare_pods_are_told_of(cluster: &Cluster) -> Outcome {
 
 fn without_images() -> Outcome {
     let cluster = Cluster::start(Options::default())?;
-    let output = meltemi(&cluster, &["install", "--set", "imagePullPolicy=Never", "--timeout", "20s"])?;
+    let output = run(&cluster, &["install", "--set", "imagePullPolicy=Never", "--timeout", "20s"])?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(!output.status.success(), "an install without images succeeded");
     let image = format!("meltemi/meltemi:{}", ours::VERSION);
@@ -79,22 +78,17 @@ fn without_images() -> Outcome {
     Ok(())
 }
 
-fn program() -> PathBuf {
-    let given = std::env::var_os("MELTEMI").map(PathBuf::from);
-    given.unwrap_or_else(|| std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("meltemi"))
-}
-
 fn load_images(cluster: &Cluster) -> Outcome {
-    for image in [ours::meltemi(&program())?, ours::init(&program())?] {
+    for image in [ours::meltemi(&meltemi())?, ours::init(&meltemi())?] {
         cluster.load(&image.uncompressed())?;
     }
     Ok(())
 }
 
 /// Runs the program as the administrator of the cluster.
-fn meltemi(cluster: &Cluster, arguments: &[&str]) -> Result<Output, std::io::Error> {
+fn run(cluster: &Cluster, arguments: &[&str]) -> Result<Output, std::io::Error> {
     let path = format!("{}:{}", cluster.programs().folder().display(), lab::tools::search_path());
-    let mut command = Command::new(program());
+    let mut command = Command::new(meltemi());
     command.args(arguments).env_clear().env("PATH", path).env("HOME", cluster.folder());
     command.env("KUBECONFIG", cluster.kubeconfig_file()).output()
 }
@@ -108,7 +102,7 @@ fn succeeded(output: Output) -> Result<String, String> {
 }
 
 fn check(cluster: &Cluster) -> Result<Value, Box<dyn std::error::Error>> {
-    Ok(serde_json::from_slice(&meltemi(cluster, &["check", "-o", "json"])?.stdout)?)
+    Ok(serde_json::from_slice(&run(cluster, &["check", "-o", "json"])?.stdout)?)
 }
 
 /// Every object of the cluster, as `kind.group/namespace/name`, but what Kubernetes itself comes and goes with.

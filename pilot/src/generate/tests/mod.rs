@@ -5,6 +5,7 @@ mod clusters;
 mod endpoints;
 mod gateway_routes;
 mod inbound;
+mod kubernetes_services;
 mod listeners;
 mod policies;
 mod routes;
