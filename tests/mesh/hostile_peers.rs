@@ -44,7 +44,9 @@ pub fn tests() -> Vec<Trial> {
     vec![
         test("hostile_peers::floods_of_http2_frames_are_cut_and_counted_and_harm_nobody", || on_own_thread(floods)),
         test("hostile_peers::an_honest_client_with_many_tiny_data_frames_is_served", || on_own_thread(tiny_and_honest)),
-        test("hostile_peers::readers_that_take_nothing_cost_a_bounded_amount_and_are_ended", || on_own_thread(deaf_readers)),
+        test("hostile_peers::readers_that_take_nothing_cost_a_bounded_amount_and_are_ended", || {
+            on_own_thread(deaf_readers)
+        }),
         test("hostile_peers::ten_thousand_silent_connections_cost_little_and_harm_nobody", || on_own_thread(silent)),
         test("hostile_peers::slow_heads_are_answered_with_408_and_harm_nobody", || on_own_thread(slow_heads)),
         test("hostile_peers::slow_bodies_and_readers_over_http1_are_ended", || on_own_thread(slow_http1)),
