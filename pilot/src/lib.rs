@@ -11,6 +11,7 @@ pub mod kubernetes;
 pub mod model;
 mod object;
 mod pilot;
+mod place;
 mod problem;
 mod source;
 pub mod status;
@@ -18,4 +19,4 @@ mod validate;
 pub mod world;
 mod yaml;
 
-pub use pilot::{Pilot, PilotOptions, StartError, Update};
+pub use pilot::{Pilot, PilotOptions, SourceOptions, StartError, Update};

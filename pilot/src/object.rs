@@ -3,9 +3,10 @@
 use crate::api::Kind;
 use crate::gateway_route::{GatewayRoute, ReferenceGrant};
 use crate::model::{
-    Destination, DestinationRule, Endpoint, EndpointState, Host, Labels, MtlsMode, ObjectRef, ParentRef, Service,
-    VirtualService, Workload,
+    Destination, DestinationRule, Endpoint, EndpointState, Host, Labels, Locality, MtlsMode, ObjectRef, ParentRef,
+    Service, VirtualService, Workload,
 };
+use crate::place::Place;
 use crate::problem::Problem;
 use crate::yaml::{FieldPath, Lines};
 use std::collections::BTreeMap;
@@ -37,16 +38,60 @@ pub struct Object {
 pub struct Placed {
     /// The object.
     pub object: Arc<Object>,
-    /// The file, relative to the configuration directory.
-    pub file: Arc<str>,
-    /// Line of the file on which the object's document starts, from 1.
-    pub line: u32,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// Where a version of an object came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A document of a file.
+    File {
+        /// The file, relative to the configuration directory.
+        file: Arc<str>,
+        /// Line of the file on which the object's document starts, from 1.
+        line: u32,
+    },
+    /// An API server.
+    Cluster {
+        /// `metadata.generation`; None for kinds that have none.
+        generation: Option<i64>,
+        /// `metadata.uid`.
+        uid: Option<Arc<str>>,
+    },
 }
 
 impl Placed {
-    /// The line of a field in the file.
-    pub fn line_of(&self, field: &FieldPath) -> u32 {
-        self.line.saturating_add(self.object.lines.line(field)).saturating_sub(1)
+    /// Where a field stands.
+    pub fn place_of(&self, field: &FieldPath) -> Place {
+        match &self.origin {
+            Origin::File { file, line } => {
+                let line = line.saturating_add(self.object.lines.line(field)).saturating_sub(1);
+                Place::File { file: file.clone(), line }
+            }
+            Origin::Cluster { .. } => Place::Object(self.object.reference.clone()),
+        }
+    }
+
+    /// Where the object stands.
+    pub fn place(&self) -> Place {
+        self.place_of(&FieldPath::default())
+    }
+
+    /// `metadata.generation`, when an API server counts it.
+    pub fn generation(&self) -> Option<i64> {
+        match &self.origin {
+            Origin::File { .. } => None,
+            Origin::Cluster { generation, .. } => *generation,
+        }
+    }
+
+    /// `metadata.uid`, when an API server gave it.
+    pub fn uid(&self) -> Option<&Arc<str>> {
+        match &self.origin {
+            Origin::File { .. } => None,
+            Origin::Cluster { uid, .. } => uid.as_ref(),
+        }
     }
 }
 
@@ -61,6 +106,8 @@ pub enum Content {
     EndpointSlice(EndpointSlice),
     /// A Pod that runs.
     Pod(Pod),
+    /// Where a Node is.
+    Node(Locality),
     /// A ServiceEntry.
     ServiceEntry(ServiceEntry),
     /// A VirtualService.
@@ -95,6 +142,8 @@ pub struct SliceEndpoint {
     pub state: EndpointState,
     /// `targetRef`, when it is a pod.
     pub pod: Option<Arc<str>>,
+    /// Node; empty when not given.
+    pub node: Arc<str>,
     /// Zone; empty when not given.
     pub zone: Arc<str>,
 }

@@ -4,7 +4,7 @@ use crate::build::{Snapshot, build};
 use crate::catalog::{MeshCatalog, WantedShare};
 use crate::diff::{Changed, diff};
 use crate::model::ObjectRef;
-use crate::source::{Candidates, Directory, Reload, Running};
+use crate::source::{Candidates, Cluster, Directory, Reload, Running};
 use crate::status::{Finding, ObjectStatus, Statuses};
 use crate::validate::Settings;
 use crate::world::{Mesh, World};
@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 /// Reloads that a slow listener may be behind.
 const RELOADS: usize = 64;
@@ -24,12 +24,20 @@ const NAMED: usize = 5;
 const REPORTED: usize = 50;
 
 /// What Pilot needs to know.
-#[derive(Clone, Debug)]
 pub struct PilotOptions {
-    /// The directory with the configuration.
-    pub config_dir: PathBuf,
+    /// Where objects come from.
+    pub source: SourceOptions,
     /// Mesh-wide settings.
     pub mesh: Mesh,
+}
+
+/// Where objects come from.
+pub enum SourceOptions {
+    /// Every YAML file below a directory.
+    Directory(PathBuf),
+    /// A Kubernetes cluster. A configuration rather than a client: Pilot reads in a thread of its own, and connections
+    /// belong to the thread that makes them.
+    Kubernetes(Box<kube::Config>),
 }
 
 /// Pilot cannot start.
@@ -64,14 +72,17 @@ pub struct Update {
     pub changed: Changed,
     /// What became of each object.
     pub statuses: Arc<Statuses>,
-    /// How many objects came, went or have another text.
-    pub objects: usize,
+    /// The objects of which there is another version, or another generation of the same, and those that are gone.
+    pub objects: HashSet<Arc<ObjectRef>>,
+    /// Everything that the source holds has been read. Until then there is nothing to serve.
+    pub complete: bool,
 }
 
 struct Shared {
     catalog: Arc<MeshCatalog>,
     latest: ArcSwap<Update>,
     updates: broadcast::Sender<Arc<Update>>,
+    complete: watch::Sender<bool>,
     metrics: ReloadMetrics,
 }
 
@@ -84,25 +95,41 @@ struct ReloadMetrics {
 
 impl Pilot {
     /// Reads the configuration, and follows its changes from then on. Objects that are wrong are reported and left
-    /// out; only a directory that cannot be read at all is an error.
+    /// out; only a directory that cannot be read at all is an error. A cluster is read in the background:
+    /// wait for [`Pilot::complete`] before anything is served.
     pub fn start(options: PilotOptions, metrics: &Metrics) -> Result<Self, StartError> {
-        let PilotOptions { config_dir, mesh } = options;
-        let mesh = Arc::new(mesh);
-        let settings = Settings { mesh: mesh.clone(), assume_sidecars: true };
-        let (directory, first, running) = Directory::open(config_dir.clone(), settings)
-            .map_err(|error| StartError::Directory { directory: config_dir, error })?;
-        let mut loader = Loader::new(mesh);
-        let update = Arc::new(loader.load(first));
-        let shared = Arc::new(Shared {
-            catalog: Arc::new(MeshCatalog::new(update.world.clone(), metrics)),
-            latest: ArcSwap::new(update.clone()),
-            updates: broadcast::Sender::new(RELOADS),
-            metrics: ReloadMetrics::new(metrics),
-        });
-        shared.metrics.record(&update);
-        let reloading = shared.clone();
-        directory.run(move |reload| reloading.publish(loader.load(reload))).map_err(StartError::Thread)?;
-        Ok(Self { shared, _running: Arc::new(running) })
+        let mesh = Arc::new(options.mesh);
+        match options.source {
+            SourceOptions::Directory(root) => {
+                let settings = Settings { mesh: mesh.clone(), assume_sidecars: true, from_cluster: false };
+                let (directory, first, running) = Directory::open(root.clone(), settings)
+                    .map_err(|error| StartError::Directory { directory: root, error })?;
+                let (shared, mut loader) = Shared::new(mesh, first, metrics);
+                let reloading = shared.clone();
+                directory.run(move |reload| reloading.publish(loader.load(reload))).map_err(StartError::Thread)?;
+                Ok(Self { shared, _running: Arc::new(running) })
+            }
+            SourceOptions::Kubernetes(config) => {
+                let settings = Settings { mesh: mesh.clone(), assume_sidecars: false, from_cluster: true };
+                let (shared, mut loader) = Shared::new(mesh, Reload::default(), metrics);
+                let reading = shared.clone();
+                let running = Cluster::new(*config, settings, metrics)
+                    .run(move |reload| reading.publish(loader.load(reload)))
+                    .map_err(StartError::Thread)?;
+                Ok(Self { shared, _running: Arc::new(running) })
+            }
+        }
+    }
+
+    /// Waits until everything that the source holds has been read and the first world is made of it.
+    pub async fn complete(&self) {
+        // The sender is part of what this borrows.
+        let _ = self.shared.complete.subscribe().wait_for(|complete| *complete).await;
+    }
+
+    /// Whether everything that the source holds has been read.
+    pub fn is_complete(&self) -> bool {
+        *self.shared.complete.borrow()
     }
 
     /// What Pilot has for each proxy; serves `xds::server::AdsServer`.
@@ -122,7 +149,7 @@ impl Pilot {
 
     /// Everything that is wrong with files and objects, or worth knowing.
     pub fn findings(&self) -> Vec<Finding> {
-        self.shared.latest.load().statuses.findings()
+        self.shared.latest.load().statuses.findings().to_vec()
     }
 
     /// The canary shares that the configuration asks for.
@@ -138,20 +165,36 @@ impl Pilot {
 }
 
 impl Shared {
+    fn new(mesh: Arc<Mesh>, first: Reload, metrics: &Metrics) -> (Arc<Self>, Loader) {
+        let mut loader = Loader::new(mesh);
+        let update = Arc::new(loader.load(first));
+        let shared = Self {
+            catalog: Arc::new(MeshCatalog::new(update.world.clone(), metrics)),
+            complete: watch::Sender::new(update.complete),
+            latest: ArcSwap::new(update.clone()),
+            updates: broadcast::Sender::new(RELOADS),
+            metrics: ReloadMetrics::new(metrics),
+        };
+        shared.metrics.record(&update);
+        (Arc::new(shared), loader)
+    }
+
     fn publish(&self, update: Update) {
         let update = Arc::new(update);
         let quiet = update.changed.is_empty()
-            && update.objects == 0
+            && update.objects.is_empty()
             && update.statuses.findings() == self.latest.load().statuses.findings();
         self.latest.store(update.clone());
         if !update.changed.is_empty() {
             self.catalog.update(update.world.clone(), &update.changed);
         }
         self.metrics.record(&update);
+        let complete = update.complete;
         if !quiet {
             // Nobody need listen.
             let _ = self.updates.send(update);
         }
+        self.complete.send_if_modified(|known| !std::mem::replace(known, complete) && complete);
     }
 }
 
@@ -169,20 +212,21 @@ impl Loader {
     }
 
     fn load(&mut self, reload: Reload) -> Update {
-        let Reload { candidates, problems } = reload;
-        let objects = candidates.changed_since(&self.candidates);
-        let next = Arc::new(build(&candidates, &objects, &self.snapshot));
+        let Reload { candidates, problems, complete } = reload;
+        let fresh = candidates.changed_since(&self.candidates);
+        let objects = candidates.touched_since(&self.candidates);
+        let next = Arc::new(build(&candidates, &fresh, &self.snapshot));
         let changed = diff(&self.snapshot.world, &next.world);
         self.candidates = Arc::new(candidates);
         let statuses = Arc::new(Statuses::new(next.clone(), self.candidates.clone(), problems));
-        self.report(&statuses, &objects, &changed);
+        self.report(&statuses, &fresh, &changed);
         self.snapshot = next;
-        Update { world: Arc::new(self.snapshot.world.clone()), changed, statuses, objects: objects.len() }
+        Update { world: Arc::new(self.snapshot.world.clone()), changed, statuses, objects, complete }
     }
 
     /// One line for the reload, and one for each finding that was not there before.
     fn report(&mut self, statuses: &Statuses, objects: &HashSet<Arc<ObjectRef>>, changed: &Changed) {
-        let findings: HashSet<Finding> = statuses.findings().into_iter().collect();
+        let findings: HashSet<Finding> = statuses.findings().iter().cloned().collect();
         let mut fresh: Vec<_> = findings.difference(&self.reported).collect();
         fresh.sort();
         for finding in fresh.iter().take(REPORTED) {
@@ -197,10 +241,20 @@ impl Loader {
         if !objects.is_empty() || !fresh.is_empty() {
             let (all, rejected) = statuses.counts();
             let keys = changed.len();
-            tracing::info!(all, rejected, keys, "configuration read; {} changed{}", objects.len(), named(objects));
+            let text = format!("configuration read; {} changed{}", objects.len(), named(objects));
+            // Pods come and go all the time where people run them.
+            match fresh.is_empty() && objects.iter().all(|object| is_of_workloads(object)) {
+                true => tracing::debug!(all, rejected, keys, "{text}"),
+                false => tracing::info!(all, rejected, keys, "{text}"),
+            }
         }
         self.reported = findings;
     }
+}
+
+/// Not written by a person, but made and remade by a cluster.
+fn is_of_workloads(object: &ObjectRef) -> bool {
+    matches!(&*object.kind, "Pod" | "EndpointSlice" | "Node")
 }
 
 /// The first few objects, for the log.
@@ -222,7 +276,7 @@ impl ReloadMetrics {
                 .gauge("pilot_config_rejected_objects", "Objects whose newest version is wrong and not in force."),
             broken_files: metrics.gauge(
                 "pilot_config_file_errors",
-                "Documents that cannot be read as objects, and files that cannot be read.",
+                "Documents that cannot be read as objects, files that cannot be read, and kinds that cannot be watched.",
             ),
         }
     }
@@ -231,7 +285,7 @@ impl ReloadMetrics {
         let (all, rejected) = update.statuses.counts();
         self.objects.set(all as f64);
         self.rejected.set(rejected as f64);
-        self.broken_files.set(update.statuses.file_findings().len() as f64);
+        self.broken_files.set(update.statuses.source_findings().len() as f64);
         if !update.changed.is_empty() {
             self.reloads.inc();
         }

@@ -6,27 +6,27 @@ use crate::catalog::RefusedResource;
 use crate::model::{ObjectRef, ParentStatus};
 use crate::object::Placed;
 use crate::problem::Severity;
-use crate::source::{Candidates, FileProblem};
+use crate::source::{Candidates, SourceProblem};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+pub use crate::place::Place;
 
 /// What became of one object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ObjectStatus {
     /// The object.
     pub object: Arc<ObjectRef>,
-    /// The file that holds it, relative to the configuration directory.
-    pub file: Arc<str>,
-    /// The line on which it starts, from 1.
-    pub line: u32,
-    /// `metadata.generation`, in a cluster.
+    /// Where it stands.
+    pub place: Place,
+    /// `metadata.generation` of the version that this is said of; None where nobody counts.
     pub generation: Option<i64>,
-    /// `metadata.uid`, in a cluster.
+    /// `metadata.uid`; None for objects of files.
     pub uid: Option<Arc<str>>,
     /// What became of it.
     pub condition: Condition,
-    /// What is wrong or worth knowing, each as `file:line: field: what is wrong, what would be right`.
+    /// What is wrong or worth knowing, each as `place: field: what is wrong, what would be right`.
     pub findings: Vec<Finding>,
     /// For a route of the Gateway API: what became of it at each of its parents.
     pub parents: Vec<ParentStatus>,
@@ -54,10 +54,8 @@ pub enum Condition {
 /// Something that is wrong, with its place.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Finding {
-    /// The file, relative to the configuration directory.
-    pub file: Arc<str>,
-    /// The line, from 1; 0 when no line is to blame.
-    pub line: u32,
+    /// Where.
+    pub place: Place,
     /// Whether it keeps something from taking effect.
     pub is_error: bool,
     /// The field (if one is to blame), what is wrong, and what would be right.
@@ -69,12 +67,13 @@ pub struct Finding {
 pub struct Statuses {
     snapshot: Arc<Snapshot>,
     candidates: Arc<Candidates>,
-    files: Vec<FileProblem>,
+    source: Vec<SourceProblem>,
+    findings: OnceLock<Vec<Finding>>,
 }
 
 impl Statuses {
-    pub(crate) fn new(snapshot: Arc<Snapshot>, candidates: Arc<Candidates>, files: Vec<FileProblem>) -> Self {
-        Self { snapshot, candidates, files }
+    pub(crate) fn new(snapshot: Arc<Snapshot>, candidates: Arc<Candidates>, source: Vec<SourceProblem>) -> Self {
+        Self { snapshot, candidates, source, findings: OnceLock::new() }
     }
 
     /// One status for each object, by kind, namespace and name. `refused` is what proxies refuse at present.
@@ -98,23 +97,24 @@ impl Statuses {
         found.and_then(|(object, placed)| self.status(object, placed, &refused))
     }
 
-    /// Everything that is wrong or worth knowing, files first.
-    pub fn findings(&self) -> Vec<Finding> {
-        let objects = self.candidates.iter().filter_map(|(object, placed)| {
-            Some(findings(placed, self.snapshot.objects(placed.object.kind).assessment(object)?))
-        });
-        self.file_findings().into_iter().chain(objects.flatten()).collect()
+    /// Everything that is wrong or worth knowing, what is wrong with the source first.
+    pub fn findings(&self) -> &[Finding] {
+        self.findings.get_or_init(|| {
+            let objects = self.candidates.iter().filter_map(|(object, placed)| {
+                Some(findings(placed, self.snapshot.objects(placed.object.kind).assessment(object)?))
+            });
+            self.source_findings().into_iter().chain(objects.flatten()).collect()
+        })
     }
 
-    /// What is wrong with files rather than with objects.
-    pub fn file_findings(&self) -> Vec<Finding> {
-        let finding = |problem: &FileProblem| Finding {
-            file: problem.file.clone(),
-            line: problem.line,
+    /// What is wrong with files, or with the way to the API server, rather than with objects.
+    pub fn source_findings(&self) -> Vec<Finding> {
+        let finding = |problem: &SourceProblem| Finding {
+            place: problem.place.clone(),
             is_error: true,
             text: problem.message.clone(),
         };
-        self.files.iter().map(finding).collect()
+        self.source.iter().map(finding).collect()
     }
 
     /// How many objects there are, and how many of them are rejected.
@@ -131,10 +131,9 @@ impl Statuses {
         let assessment = self.snapshot.objects(placed.object.kind).assessment(object)?;
         Some(ObjectStatus {
             object: object.clone(),
-            file: placed.file.clone(),
-            line: placed.line_of(&Default::default()),
-            generation: None,
-            uid: None,
+            place: placed.place(),
+            generation: placed.generation(),
+            uid: placed.uid().cloned(),
             condition: Condition::of(&assessment.verdict),
             findings: findings(placed, assessment),
             parents: assessment.parents.clone(),
@@ -147,8 +146,7 @@ fn findings(placed: &Placed, assessment: &Assessment) -> Vec<Finding> {
     let finding = assessment.problems.iter().map(|problem| {
         let colon = if problem.field.as_str().is_empty() { "" } else { ": " };
         Finding {
-            file: placed.file.clone(),
-            line: placed.line_of(&problem.field),
+            place: placed.place_of(&problem.field),
             is_error: problem.severity == Severity::Error,
             text: format!("{}{colon}{}", problem.field, problem.message),
         }
@@ -168,16 +166,16 @@ impl Condition {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            0 => write!(f, "{}: {}", self.file, self.text),
-            line => write!(f, "{}:{line}: {}", self.file, self.text),
-        }
+        write!(f, "{}: {}", self.place, self.text)
     }
 }
 
 impl fmt::Display for ObjectStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}:{}) ", self.object, self.file, self.line)?;
+        match &self.place {
+            place @ Place::File { .. } => write!(f, "{} ({place}) ", self.object)?,
+            Place::Api(_) | Place::Object(_) => write!(f, "{} ", self.object)?,
+        }
         match &self.condition {
             Condition::InForce if self.findings.is_empty() => f.write_str("is in force")?,
             Condition::InForce => f.write_str("is in force, with warnings")?,

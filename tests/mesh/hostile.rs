@@ -217,7 +217,11 @@ async fn serve(
     let names = ServerNames { id, dns, ttl: Duration::from_secs(3600) };
     let (identity, renewal) = server_identity(Arc::clone(&authority), names).expect("a certificate");
     tokio::spawn(renewal);
-    let pilot = Pilot::start(PilotOptions { config_dir: directory, mesh: Mesh::default() }, &metrics).expect("Pilot");
+    let pilot = Pilot::start(
+        PilotOptions { source: pilot::SourceOptions::Directory(directory), mesh: Mesh::default() },
+        &metrics,
+    )
+    .expect("Pilot");
     let hostile = Hostile { good: pilot.catalog(), bad: bad_resources(), refused };
     let peer = |extensions: &http::Extensions| extensions.get::<PeerInfo>()?.id.as_ref().map(ToString::to_string);
     let router = citadel::grpc::server()

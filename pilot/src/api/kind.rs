@@ -13,6 +13,8 @@ pub enum Kind {
     EndpointSlice,
     /// Kubernetes Pod.
     Pod,
+    /// Kubernetes Node.
+    Node,
     /// Istio ServiceEntry.
     ServiceEntry,
     /// Istio VirtualService.
@@ -53,6 +55,7 @@ const READ: &[(&str, &str, &[&str], Kind)] = &[
     ("", "Namespace", V1, Kind::Namespace),
     ("", "Service", V1, Kind::Service),
     ("", "Pod", V1, Kind::Pod),
+    ("", "Node", V1, Kind::Node),
     ("discovery.k8s.io", "EndpointSlice", V1, Kind::EndpointSlice),
     ("networking.istio.io", "ServiceEntry", ISTIO_VERSIONS, Kind::ServiceEntry),
     ("networking.istio.io", "VirtualService", ISTIO_VERSIONS, Kind::VirtualService),
@@ -99,6 +102,16 @@ pub fn known(api_version: &str, kind: &str) -> Known {
     other(group, kind)
 }
 
+/// The kinds that are read: group, kind, the versions that are understood, best first.
+pub fn read_kinds() -> impl Iterator<Item = (&'static str, &'static str, &'static [&'static str], Kind)> {
+    READ.iter().copied()
+}
+
+/// The kinds of the mesh that have no effect yet: group and kind.
+pub fn kinds_without_effect() -> impl Iterator<Item = (&'static str, &'static str)> {
+    NOT_YET.iter().map(|(group, kind, _)| (*group, *kind))
+}
+
 /// A kind of one of the mesh's own groups that does not exist, or a kind under a wrong group, is an error.
 fn other(group: &str, kind: &str) -> Known {
     let of_ours = group.is_empty() || group.ends_with("istio.io") || group.ends_with("k8s.io");
@@ -119,7 +132,7 @@ fn other(group: &str, kind: &str) -> Known {
 
 impl Kind {
     /// Number of kinds.
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 13;
 
     /// All kinds.
     pub const ALL: [Kind; Self::COUNT] = [
@@ -127,6 +140,7 @@ impl Kind {
         Self::Service,
         Self::EndpointSlice,
         Self::Pod,
+        Self::Node,
         Self::ServiceEntry,
         Self::VirtualService,
         Self::DestinationRule,
@@ -139,7 +153,12 @@ impl Kind {
 
     /// Kubernetes' own kinds may have fields that a newer cluster knows and this program does not.
     pub fn is_kubernetes(self) -> bool {
-        matches!(self, Self::Namespace | Self::Service | Self::EndpointSlice | Self::Pod)
+        matches!(self, Self::Namespace | Self::Service | Self::EndpointSlice | Self::Pod | Self::Node)
+    }
+
+    /// Its objects belong to no namespace.
+    pub fn is_cluster_wide(self) -> bool {
+        matches!(self, Self::Namespace | Self::Node)
     }
 }
 

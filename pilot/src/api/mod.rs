@@ -19,7 +19,7 @@ pub use gateway_route::{
     NamedMatchSpec, ParentReferenceSpec, PathModifierSpec, RequestMirrorSpec, RequestRedirectSpec, RouteFilterSpec,
     RouteRetrySpec, RouteTimeoutsSpec, UrlRewriteSpec,
 };
-pub use kind::{Kind, Known, known};
+pub use kind::{Kind, Known, kinds_without_effect, known, read_kinds};
 pub use peer_authentication::PeerAuthenticationSpec;
 pub use reference_grant::ReferenceGrantSpec;
 pub use service_entry::{ServiceEntrySpec, ServicePortSpec, WorkloadEntrySpec};

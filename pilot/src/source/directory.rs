@@ -1,8 +1,10 @@
 //! The directory source: every YAML file below a directory, read again when it changes.
 
-use super::registry::{Candidates, FileProblem, Registry};
+use super::problem::SourceProblem;
+use super::registry::Registry;
 use super::scan::{Found, scan};
-use super::watch::{Stopper, Wake, Watch};
+use super::watch::{Wake, Watch};
+use super::{Reload, Running};
 use crate::validate::Settings;
 use std::io;
 use std::path::PathBuf;
@@ -11,15 +13,6 @@ use std::thread;
 /// How often a look that would lose objects is repeated before it is believed. An editor that replaces a file,
 /// or one that writes it in pieces, is done by then.
 const DOUBTS: usize = 2;
-
-/// What a look at the directory gave.
-#[derive(Debug, Default)]
-pub struct Reload {
-    /// The newest version of each object.
-    pub candidates: Candidates,
-    /// What is wrong with files.
-    pub problems: Vec<FileProblem>,
-}
 
 /// A configuration directory.
 pub struct Directory {
@@ -32,11 +25,6 @@ pub struct Directory {
     unreadable: bool,
 }
 
-/// Ends the reading of a directory when it is dropped.
-pub struct Running {
-    _stopper: Stopper,
-}
-
 impl Directory {
     /// Reads the directory for the first time. Fails only when the directory itself cannot be read.
     pub fn open(root: PathBuf, settings: Settings) -> io::Result<(Self, Reload, Running)> {
@@ -46,7 +34,7 @@ impl Directory {
         directory.watch.set(&[directory.root.canonicalize()?].into());
         let found = scan(&directory.root, &directory.registry.stamps())?;
         let reload = directory.take(found);
-        Ok((directory, reload, Running { _stopper: stopper }))
+        Ok((directory, reload, Running::Directory(stopper)))
     }
 
     /// Calls `publish` from a thread of its own after every look at the files, until `Running` is dropped.
@@ -97,17 +85,16 @@ impl Directory {
 
     fn take(&mut self, found: Found) -> Reload {
         self.watch.set(&found.directories);
-        let unreadable = found.unreadable.iter().map(|(path, error)| FileProblem {
-            file: path.as_str().into(),
-            line: 0,
-            message: format!("cannot be read: {error}; what was read below it before stays in force"),
+        let unreadable = found.unreadable.iter().map(|(path, error)| {
+            let message = format!("cannot be read: {error}; what was read below it before stays in force");
+            SourceProblem::in_file(&path.as_str().into(), 0, message)
         });
         let unreadable: Vec<_> = unreadable.collect();
         self.unreadable = !unreadable.is_empty();
         self.registry.apply(found);
         let (candidates, mut problems) = self.registry.candidates();
         problems.extend(unreadable);
-        Reload { candidates, problems }
+        Reload { candidates, problems, complete: true }
     }
 
     /// Says once that the directory cannot be read; everything stays in force meanwhile.

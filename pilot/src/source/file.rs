@@ -1,6 +1,6 @@
 //! From the text of a file to versions of objects. A document that is wrong leaves the others alone.
 
-use crate::api::{Kind, Known, known};
+use crate::api::{Known, known};
 use crate::model::ObjectRef;
 use crate::object::Object;
 use crate::validate::{self, Settings};
@@ -57,7 +57,7 @@ fn item(node: &Node, settings: &Settings, parsed: &mut Parsed) {
 }
 
 /// One object; None for a kind that is not the mesh's business.
-fn object(node: &Node, settings: &Settings) -> Result<Option<Object>, Broken> {
+pub(super) fn object(node: &Node, settings: &Settings) -> Result<Option<Object>, Broken> {
     let broken = |field, message: &str| Broken { opaque: false, line: node.line, field, message: message.to_owned() };
     let text = |field| node.get(field).and_then(Node::text);
     if !matches!(node.value, Value::Map(_)) {
@@ -73,7 +73,10 @@ fn object(node: &Node, settings: &Settings) -> Result<Option<Object>, Broken> {
     let metadata = |field| node.get("metadata").and_then(|metadata| metadata.get(field)).and_then(Node::text);
     let name = metadata("name").filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| broken("metadata.name", "is missing, or no text"))?;
-    let namespace = if known == Known::Read(Kind::Namespace) { "" } else { metadata("namespace").unwrap_or("default") };
+    let namespace = match known {
+        Known::Read(kind) if kind.is_cluster_wide() => "",
+        _ => metadata("namespace").unwrap_or("default"),
+    };
     let group = version.split_once('/').map_or("", |(group, _)| group);
     let reference = Arc::new(ObjectRef::new(group, kind_name, namespace, name));
     match known {

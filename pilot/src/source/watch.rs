@@ -29,7 +29,7 @@ enum Notice {
 }
 
 /// Ends the watching when it is dropped.
-pub(super) struct Stopper(Sender<Notice>);
+pub struct Stopper(Sender<Notice>);
 
 impl Drop for Stopper {
     fn drop(&mut self) {

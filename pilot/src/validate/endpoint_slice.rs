@@ -58,6 +58,7 @@ impl Check<'_> {
             addresses: addresses.filter_map(|(i, text)| self.address(&addresses_at.index(i), text)).collect(),
             state: state(spec.conditions.as_ref()),
             pod: pod.and_then(|target| target.name.as_deref()).map(Arc::from),
+            node: spec.node_name.as_deref().unwrap_or_default().into(),
             zone: spec.zone.as_deref().unwrap_or_default().into(),
         }
     }

@@ -17,6 +17,7 @@ mod http_policy;
 mod http_rule;
 mod l4;
 mod matching;
+mod node;
 mod number;
 mod peer_authentication;
 mod pod;
@@ -25,6 +26,8 @@ mod service;
 mod service_entry;
 mod traffic_policy;
 mod virtual_service;
+
+pub use node::is_topology_label;
 
 use crate::api::{Istio, Kind};
 use crate::model::ObjectRef;
@@ -43,6 +46,9 @@ pub struct Settings {
     pub mesh: Arc<Mesh>,
     /// Pods have a sidecar unless they say otherwise (in a directory nobody injects one and marks the pod).
     pub assume_sidecars: bool,
+    /// Objects come from an API server, which has checked its own kinds: a field of theirs that is unknown here is one
+    /// of a newer cluster, and an object that is not for the mesh is not a mistake.
+    pub from_cluster: bool,
 }
 
 /// One object while it is checked.
@@ -113,6 +119,7 @@ fn content(kind: Kind, node: &Node, check: &mut Check<'_>) -> Option<Content> {
         Kind::Service => service::check(&typed(kind, node, check)?, check),
         Kind::EndpointSlice => endpoint_slice::check(&typed(kind, node, check)?, check),
         Kind::Pod => pod::check(&typed(kind, node, check)?, check),
+        Kind::Node => node::check(&typed(kind, node, check)?),
         Kind::ServiceEntry => {
             let object: Istio<_> = typed(kind, node, check)?;
             service_entry::check(&object.spec, creation(&object.metadata), check)
@@ -154,6 +161,9 @@ fn typed<T: DeserializeOwned>(kind: Kind, node: &Node, check: &mut Check<'_>) ->
             return None;
         }
     };
+    if check.settings.from_cluster && kind.is_kubernetes() {
+        return Some(read.value);
+    }
     for field in &read.unknown {
         let UnknownField { path, nearest, .. } = field;
         if kind.is_kubernetes() && nearest.is_none() {

@@ -12,8 +12,11 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// The lines of a tree.
+    /// The lines of a tree; none for one that was no text.
     pub fn of(node: &Node) -> Self {
+        if node.line == 0 {
+            return Self::default();
+        }
         let mut all = Vec::new();
         collect(node, &mut String::new(), &mut all);
         all.sort_unstable();

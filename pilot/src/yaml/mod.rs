@@ -4,6 +4,7 @@
 mod deserializer;
 mod documents;
 mod field;
+mod json;
 mod lines;
 mod node;
 mod parse;

@@ -1,7 +1,7 @@
 //! The tree of a YAML document with the line of each node.
 
-/// A node and the line on which it starts (1 for the first line of the document).
-#[derive(Clone, Debug, PartialEq)]
+/// A node and the line on which it starts (1 for the first line of the document, 0 when it comes from no text).
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct Node {
     /// Line.
     pub line: u32,
@@ -10,7 +10,7 @@ pub struct Node {
 }
 
 /// Content of a node.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Value {
     /// Nothing.
     Null,
@@ -27,7 +27,7 @@ pub enum Value {
 }
 
 /// One entry of a mapping.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct Entry {
     /// Key.
     pub key: String,
@@ -37,11 +37,23 @@ pub struct Entry {
     pub value: Node,
 }
 
+impl Entry {
+    /// An entry that comes from no text.
+    pub fn unplaced(key: impl Into<String>, value: Value) -> Self {
+        Self { key: key.into(), line: 0, value: Node::unplaced(value) }
+    }
+}
+
 impl Node {
     /// The value under a key, when this is a mapping that has it.
     pub fn get(&self, key: &str) -> Option<&Node> {
         let Value::Map(entries) = &self.value else { return None };
         entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
+    }
+
+    /// A node that comes from no text.
+    pub fn unplaced(value: Value) -> Self {
+        Self { line: 0, value }
     }
 
     /// The text, when this is one.

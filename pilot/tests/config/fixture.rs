@@ -33,7 +33,8 @@ impl Fixture {
 
     /// Starts over a directory.
     pub fn over(dir: TempDir) -> Self {
-        let options = PilotOptions { config_dir: dir.path().to_owned(), mesh: Mesh::default() };
+        let options =
+            PilotOptions { source: pilot::SourceOptions::Directory(dir.path().to_owned()), mesh: Mesh::default() };
         let pilot = Pilot::start(options, &record::Metrics::new()).unwrap();
         let updates = pilot.updates();
         Self { dir, pilot, updates }

@@ -144,7 +144,10 @@ fn a_directory_that_vanishes_leaves_everything_in_force() {
 
 #[test]
 fn a_directory_that_is_not_there_is_an_error_at_the_start() {
-    let options = pilot::PilotOptions { config_dir: "/nowhere/at/all".into(), mesh: Default::default() };
+    let options = pilot::PilotOptions {
+        source: pilot::SourceOptions::Directory("/nowhere/at/all".into()),
+        mesh: Default::default(),
+    };
     let Err(error) = pilot::Pilot::start(options, &record::Metrics::new()) else { panic!("it started") };
     assert_eq!(
         error.to_string(),
@@ -166,7 +169,8 @@ fn a_list_holds_objects() {
 #[test]
 fn the_sample_shop_is_right() {
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/samples/shop");
-    let options = pilot::PilotOptions { config_dir: sample.into(), mesh: Default::default() };
+    let options =
+        pilot::PilotOptions { source: pilot::SourceOptions::Directory(sample.into()), mesh: Default::default() };
     let pilot = pilot::Pilot::start(options, &record::Metrics::new()).unwrap();
     let findings: Vec<_> = pilot.findings().iter().map(ToString::to_string).collect();
     assert!(findings.is_empty(), "{findings:#?}");

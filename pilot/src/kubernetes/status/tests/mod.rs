@@ -7,7 +7,7 @@ mod wanted;
 mod writer;
 
 use crate::model::{ConditionKind, ObjectRef, ParentRef, ParentStatus, Reason, RouteCondition};
-use crate::status::{Condition, Finding, ObjectStatus};
+use crate::status::{Condition, Finding, ObjectStatus, Place};
 use std::sync::Arc;
 
 const NETWORKING: &str = "networking.istio.io";
@@ -19,10 +19,10 @@ fn virtual_service(name: &str) -> ObjectStatus {
 }
 
 fn object(group: &str, kind: &str, name: &str) -> ObjectStatus {
+    let object = Arc::new(ObjectRef::new(group, kind, "shop", name));
     ObjectStatus {
-        object: Arc::new(ObjectRef::new(group, kind, "shop", name)),
-        file: "".into(),
-        line: 0,
+        place: Place::Object(object.clone()),
+        object,
         generation: Some(1),
         uid: Some(format!("uid-{name}").into()),
         condition: Condition::InForce,
@@ -33,7 +33,7 @@ fn object(group: &str, kind: &str, name: &str) -> ObjectStatus {
 }
 
 fn finding(is_error: bool, text: &str) -> Finding {
-    Finding { file: "".into(), line: 0, is_error, text: text.into() }
+    Finding { place: Place::Api("".into()), is_error, text: text.into() }
 }
 
 /// A wrong one.

@@ -1,0 +1,127 @@
+//! The ports of the control plane, the same wherever objects come from: TLS for proxies, HTTP for people and machines.
+
+use super::args::SharedArgs;
+use super::pages;
+use anyhow::Context;
+use citadel::ca::CertificateAuthority;
+use citadel::grpc::PeerInfo;
+use citadel::own::{ServerNames, server_identity};
+use citadel::server::CertificateService;
+use citadel::spiffe::TrustDomain;
+use citadel::tls;
+use citadel::tls::ClientAuth;
+use hub::{Hub, MeshState, WantedShare};
+use pilot::Pilot;
+use record::Metrics;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use xds::server::AdsServer;
+
+/// Life of the control plane's own certificate.
+const OWN_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What is served.
+pub(super) struct Parts {
+    pub(super) pilot: Pilot,
+    pub(super) trust_domain: TrustDomain,
+    pub(super) authority: Arc<CertificateAuthority>,
+    pub(super) certificates: Option<CertificateService>,
+    pub(super) metrics: Metrics,
+}
+
+/// Serves until SIGTERM or SIGINT. The pages are there from the start; proxies are served once all configuration has been
+/// read, so that none hears of a part of the mesh as if it were all of it.
+pub(super) async fn serve(args: SharedArgs, parts: Parts) -> anyhow::Result<()> {
+    let hub = Hub::with_metrics(Arc::new(Shares(parts.pilot.clone())), parts.metrics.clone());
+    let people = hub.router().merge(pages::for_people(parts.pilot.clone()));
+    let people = axum::serve(bind(args.http).await?, people);
+    let machines = monitoring(args.monitoring, &parts).await?;
+    let secure = bind(args.listen).await?;
+    let stop = stopped()?;
+    let proxies = async {
+        tokio::select! {
+            () = parts.pilot.complete() => {}
+            () = stop => return Ok(()),
+        }
+        tracing::info!(tls = %args.listen, http = %args.http, "the control plane is ready");
+        serve_proxies(secure, &hub, parts).await
+    };
+    tokio::select! {
+        served = proxies => served,
+        served = people => Ok(served?),
+        served = machines => served,
+    }
+}
+
+/// xDS, certificates and telemetry on the TLS port.
+async fn serve_proxies(secure: TcpListener, hub: &Hub, parts: Parts) -> anyhow::Result<()> {
+    let Parts { pilot, trust_domain, authority, certificates, metrics } = parts;
+    let (identity, renewal) = server_identity(authority, names(&trust_domain)?)?;
+    tokio::spawn(renewal);
+    let router = citadel::grpc::server()
+        .add_service(AdsServer::new(pilot.catalog(), |extensions| peer(extensions.get())).into_service())
+        .add_optional_service(certificates)
+        .add_service(hub.metrics_service(|extensions| peer(extensions.get())));
+    // A client certificate is optional: who has none yet comes for the first with a token.
+    let tls_config = tls::server(&identity, ClientAuth::Optional, &[trust_domain], &[b"h2"])?;
+    citadel::grpc::serve(secure, tls_config, &metrics, router, stopped()?).await?;
+    Ok(())
+}
+
+/// The port for machines; without one, nothing for ever.
+async fn monitoring(
+    address: Option<SocketAddr>,
+    parts: &Parts,
+) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + use<>> {
+    let listener = match address {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
+    let pages = pages::for_machines(parts.pilot.clone(), parts.metrics.clone());
+    Ok(async move {
+        match listener {
+            Some(listener) => Ok(axum::serve(listener, pages).await?),
+            None => std::future::pending().await,
+        }
+    })
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))
+}
+
+/// The names that clients of this control plane, or of an Istiod that it stands in for, verify.
+fn names(trust_domain: &TrustDomain) -> anyhow::Result<ServerNames> {
+    let dns = ["meltemi.meltemi-system.svc", "istiod.istio-system.svc"].map(str::to_owned).to_vec();
+    Ok(ServerNames { id: trust_domain.workload("meltemi-system", "meltemi")?, dns, ttl: OWN_TTL })
+}
+
+fn peer(info: Option<&PeerInfo>) -> Option<String> {
+    info?.id.as_ref().map(ToString::to_string)
+}
+
+/// What the hub learns of Pilot.
+struct Shares(Pilot);
+
+impl MeshState for Shares {
+    fn shares(&self) -> Vec<WantedShare> {
+        let wanted = self.0.shares().into_iter();
+        wanted
+            .map(|share| WantedShare { service: share.service, version: share.version, weight: share.weight })
+            .collect()
+    }
+}
+
+fn stopped() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,34 @@
+//! Asks the API server what it serves. Kinds of the mesh are CustomResourceDefinitions, which come and go while the
+//! control plane runs.
+
+use super::kinds::groups;
+use kube::Discovery;
+use kube::api::ApiResource;
+use kube::core::discovery::verbs;
+use std::time::Duration;
+
+/// How often it is asked. Each time are two small requests.
+pub(super) const EVERY: Duration = Duration::from_secs(10);
+/// How soon it is asked again when it did not answer.
+pub(super) const AFTER_FAILURE: Duration = Duration::from_secs(2);
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Every resource of the mesh's groups, in every version, that can be listed and watched. Fails when any part of the
+/// answer is missing: what is not in it is not served.
+pub(super) async fn look(client: &kube::Client) -> Result<Vec<ApiResource>, String> {
+    let discovery = Discovery::new(client.clone()).filter(&groups()).run_aggregated();
+    let found = tokio::time::timeout(PATIENCE, discovery).await;
+    let found = found.map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?;
+    let found = found.map_err(|error| error.to_string())?;
+    let mut served = Vec::new();
+    for group in found.groups() {
+        for version in group.versions() {
+            let all = group.versioned_resources(version).into_iter();
+            let watchable =
+                all.filter(|(_, can)| can.supports_operation(verbs::LIST) && can.supports_operation(verbs::WATCH));
+            served.extend(watchable.map(|(resource, _)| resource));
+        }
+    }
+    Ok(served)
+}

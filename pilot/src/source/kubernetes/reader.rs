@@ -1,0 +1,160 @@
+//! The loop of the cluster's thread: takes what the watches tell, asks again what is served, and hands over what is
+//! known when the time has come.
+
+use super::discovery;
+use super::kinds::{Watched, choose, missing};
+use super::pace::Pace;
+use super::store::Store;
+use super::watches::{Notice, Watch};
+use crate::source::Reload;
+use kube::api::ApiResource;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+/// Notices that may wait; the watches stop reading when there are more.
+const WAITING: usize = 256;
+/// Looks at what is served in which a kind is missing before it is believed to be gone: an API server that starts
+/// serves its CustomResourceDefinitions a little later than the rest.
+const DOUBTS: u32 = 2;
+/// How often the log says what the first world waits for.
+const REMINDER: Duration = Duration::from_secs(10);
+
+/// Reads a cluster.
+pub(super) struct Reader<P> {
+    client: kube::Client,
+    store: Store,
+    publish: P,
+    watches: HashMap<Arc<str>, Watch>,
+    /// Watched kinds that the last looks did not find, with how many did not.
+    doubted: HashMap<Arc<str>, u32>,
+    notices: (mpsc::Sender<Notice>, mpsc::Receiver<Notice>),
+    pace: Pace,
+}
+
+impl<P: FnMut(Reload)> Reader<P> {
+    pub(super) fn new(client: kube::Client, store: Store, publish: P) -> Self {
+        let notices = mpsc::channel(WAITING);
+        let (watches, doubted, pace) = Default::default();
+        Self { client, store, publish, watches, doubted, notices, pace }
+    }
+
+    /// Reads until it is dropped.
+    pub(super) async fn run(mut self) {
+        let (client, (answer, mut answers)) = (self.client.clone(), mpsc::channel(1));
+        let looks = look_again_and_again(client, answer);
+        let work = async {
+            let mut reminder = interval(REMINDER);
+            reminder.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            reminder.reset();
+            let mut batch = Vec::new();
+            loop {
+                let due = self.pace.due();
+                let time_has_come = async {
+                    match due {
+                        Some(due) => sleep_until(due).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    () = time_has_come => self.hand_over(),
+                    Some(answer) = answers.recv() => self.look(answer),
+                    _ = reminder.tick() => self.remind(),
+                    _ = self.notices.1.recv_many(&mut batch, WAITING) => self.take(&mut batch),
+                }
+            }
+        };
+        tokio::join!(looks, work);
+    }
+
+    fn take(&mut self, batch: &mut Vec<Notice>) {
+        let mut changed = false;
+        for Notice { of, what } in batch.drain(..) {
+            changed |= self.store.take(&of, what);
+        }
+        self.note(changed);
+    }
+
+    fn note(&mut self, changed: bool) {
+        if changed {
+            self.pace.changed(Instant::now());
+        }
+    }
+
+    fn hand_over(&mut self) {
+        let started = Instant::now();
+        (self.publish)(self.store.reload());
+        self.pace.built(started, Instant::now());
+    }
+
+    fn remind(&self) {
+        let awaited = self.store.awaited();
+        if !awaited.is_empty() {
+            tracing::warn!(awaited = awaited.join(", "), "not ready: the cluster is not read to its end yet");
+        }
+    }
+
+    /// Takes over what the API server serves.
+    fn look(&mut self, answer: Result<Vec<ApiResource>, String>) {
+        let changed = match answer {
+            Ok(served) => {
+                let (chosen, mut problems) = choose(&served);
+                problems.extend(missing(chosen.iter()));
+                let watched = self.believed(chosen);
+                self.set_watches(&watched);
+                self.store.set_watched(&watched, problems)
+            }
+            Err(error) => self.store.set_unknown(&error),
+        };
+        self.note(changed);
+    }
+
+    /// What is found, and what was not found only now.
+    fn believed(&mut self, found: Vec<Watched>) -> Vec<Watched> {
+        let mut believed = found;
+        self.doubted.retain(|name, _| !believed.iter().any(|watched| watched.name == *name));
+        for (name, watch) in &self.watches {
+            if believed.iter().any(|watched| watched.name == *name) {
+                continue;
+            }
+            let doubts = self.doubted.entry(name.clone()).or_default();
+            *doubts += 1;
+            if *doubts < DOUBTS {
+                believed.push(watch.watched.clone());
+            }
+        }
+        believed
+    }
+
+    fn set_watches(&mut self, watched: &[Watched]) {
+        self.watches.retain(|_, watch| {
+            let stays = watched.contains(&watch.watched);
+            if !stays {
+                tracing::info!(resource = %watch.watched.name, version = watch.watched.resource.version, "not watched any more");
+            }
+            stays
+        });
+        for watched in watched {
+            if !self.watches.contains_key(&watched.name) {
+                tracing::info!(resource = %watched.name, version = watched.resource.version, "watched");
+                let watch = Watch::start(&self.client, watched.clone(), self.notices.0.clone());
+                self.watches.insert(watched.name.clone(), watch);
+            }
+        }
+    }
+}
+
+/// Asks what is served, until nobody wants to hear it.
+async fn look_again_and_again(client: kube::Client, answers: mpsc::Sender<Result<Vec<ApiResource>, String>>) {
+    loop {
+        let answer = discovery::look(&client).await;
+        let pause = if answer.is_ok() { discovery::EVERY } else { discovery::AFTER_FAILURE };
+        if answers.send(answer).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(pause.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
+    }
+}

@@ -1,0 +1,108 @@
+//! What the watches have told so far: the newest version of each object, and what keeps kinds from being read. Events
+//! go in, candidates come out; nothing here talks to anybody.
+
+use super::kinds::{Watched, missing};
+use super::metrics::WatchMetrics;
+use super::table::{Changes, Table};
+use super::trouble::Trouble;
+use super::watches::What;
+use crate::place::Place;
+use crate::source::{Candidates, Reload, SourceProblem};
+use crate::validate::Settings;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Everything that is known of the cluster.
+pub(super) struct Store {
+    settings: Settings,
+    metrics: WatchMetrics,
+    tables: BTreeMap<Arc<str>, Table>,
+    candidates: Candidates,
+    /// What is wrong with what the cluster serves, or with asking for it.
+    served: Vec<SourceProblem>,
+    /// Every kind was there once: from then on the world is told, whatever becomes of single kinds.
+    complete: bool,
+}
+
+impl Store {
+    /// Knows nothing yet.
+    pub(super) fn new(settings: Settings, metrics: WatchMetrics) -> Self {
+        let (tables, candidates, served) = Default::default();
+        Self { settings, metrics, tables, candidates, served, complete: false }
+    }
+
+    /// Takes over which kinds are watched; objects of kinds that are not any more are gone. Whether that made a
+    /// difference.
+    pub(super) fn set_watched(&mut self, watched: &[Watched], problems: Vec<SourceProblem>) -> bool {
+        let mut changed = self.served != problems;
+        self.served = problems;
+        let gone: Vec<_> =
+            self.tables.keys().filter(|name| !watched.iter().any(|w| w.name == **name)).cloned().collect();
+        for name in gone {
+            changed = true;
+            if let Some(table) = self.tables.remove(&name) {
+                let kind = table.watched.kind();
+                table.objects().for_each(|object| self.candidates.remove(kind, object));
+            }
+        }
+        for watched in watched {
+            match self.tables.get_mut(&watched.name) {
+                // Another version of the same kind: what is known stays until the new list is there.
+                Some(table) => table.watched = watched.clone(),
+                None => _ = self.tables.insert(watched.name.clone(), Table::new(watched.clone())),
+            }
+        }
+        self.settle() || changed
+    }
+
+    /// The API server could not be asked what it serves; what is watched stays.
+    pub(super) fn set_unknown(&mut self, error: &str) -> bool {
+        let message = format!("the API server does not say what it serves: {error}; is asked again every few seconds");
+        let problems = vec![SourceProblem { place: Place::Api("discovery".into()), message }];
+        std::mem::replace(&mut self.served, problems.clone()) != problems
+    }
+
+    /// Takes over what a watch tells. Whether that made a difference to the mesh, or to what there is to be said.
+    pub(super) fn take(&mut self, name: &str, what: What) -> bool {
+        let Some(table) = self.tables.get_mut(name) else { return false };
+        let mut changes =
+            Changes { settings: &self.settings, metrics: &self.metrics, candidates: &mut self.candidates };
+        let changed = match what {
+            What::Event(event) => table.event(event, &mut changes),
+            What::Failed(error) => {
+                self.metrics.error(&table.watched);
+                table.failed(Trouble::of(&error, table.trouble.as_ref()))
+            }
+            What::Recovered => table.trouble.take().is_some(),
+        };
+        self.settle() || changed
+    }
+
+    /// What is known. Nothing of it until everything has been there once: a world with half the endpoints is worse
+    /// than none.
+    pub(super) fn reload(&self) -> Reload {
+        let mut problems = self.served.clone();
+        problems.extend(self.tables.values().filter_map(Table::problem));
+        let candidates = if self.complete { self.candidates.clone() } else { Candidates::default() };
+        Reload { candidates, problems, complete: self.complete }
+    }
+
+    /// The kinds that keep the first world waiting, and why as far as that is known.
+    pub(super) fn awaited(&self) -> Vec<String> {
+        let waiting = self.tables.values().filter(|table| !self.complete && !table.is_settled());
+        let told = waiting.map(|table| match &table.trouble {
+            Some(trouble) => format!("{} ({})", table.watched.name, trouble.error()),
+            None => table.watched.name.to_string(),
+        });
+        told.collect()
+    }
+
+    /// Notes when everything is there for the first time. Whether that is now.
+    fn settle(&mut self) -> bool {
+        let now = !self.complete
+            && missing(self.tables.values().map(|table| &table.watched)).next().is_none()
+            && self.tables.values().all(Table::is_settled);
+        self.complete |= now;
+        now
+    }
+}
