@@ -11,9 +11,7 @@ use libtest_mimic::Trial;
 use crate::{Outcome, ensure, meltemi, test};
 
 pub fn tests() -> Vec<Trial> {
-    // Ignored until the mesh is on the cluster.
-    let suite = test("conformance::every_mesh_test_of_the_gateway_api_passes", conformance);
-    vec![suite.with_ignored_flag(true)]
+    vec![test("conformance::every_mesh_test_of_the_gateway_api_passes", conformance)]
 }
 
 /// The tests for meshes of version 1.6.3, each of which has a name of its own in the suite's output.
