@@ -25,6 +25,11 @@ build: ## the program, for work and tests
 release: ## the program as it ships
 	cargo build --locked --release --package meltemi
 
+images: release ## the container images, as archives for ctr, docker or skopeo; OUT=folder says where
+	@manifests/scripts/tools.sh images
+	cargo build --locked --package images
+	@$(CARGO_TARGET_DIR)/debug/images --program $(CARGO_TARGET_DIR)/release/meltemi --out $(or $(OUT),$(CARGO_TARGET_DIR)/images)
+
 bench: bench-tools ## our proxy beside Envoy, HAProxy and nginx, some 40 minutes; ARGS="--loads http1 --runs 3" for less
 	@$(BENCH) run $(ARGS)
 
@@ -42,10 +47,21 @@ bench-tools: release
 	@manifests/scripts/tools.sh bench
 	cargo build --locked --release --package bench
 
+cluster: build ## a Kubernetes cluster of one node with Meltemi; prints how to use it, Ctrl-C ends it and leaves nothing
+	@manifests/scripts/tools.sh kubernetes
+	cargo build --locked --package tests --bin cluster
+	@$(CARGO_TARGET_DIR)/debug/cluster
+
 test: build ## installs what the tests need and runs them all
 	@manifests/scripts/tools.sh test
 	cargo test --locked --workspace --exclude tests
-	cargo test --locked --package tests
+	cargo test --locked --package tests --lib --test mesh --test structure
+	@if [ "$(CI)" ] || [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory test-cluster; else \
+		echo "not run: the tests on a real Kubernetes, which need root: sudo make test-cluster"; fi
+
+test-cluster: build ## tests on a real Kubernetes, as root; the first time builds it, some 10 minutes
+	@manifests/scripts/tools.sh kubernetes
+	cargo test --locked --package tests --test kubernetes -- $(ARGS)
 
 test-unit: ## tests without namespaces and peers: seconds
 	cargo test --locked --workspace --exclude tests
@@ -67,4 +83,4 @@ fmt: ## formats the code
 	cargo fmt --all
 
 
-.PHONY: test-hostile help demo build release test test-unit lint forget fmt bench bench-quick bench-tools instructions
+.PHONY: cluster test-cluster test-hostile help demo build release images test test-unit lint forget fmt bench bench-quick bench-tools instructions

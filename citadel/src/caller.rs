@@ -4,8 +4,10 @@ use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use crate::grpc::PeerInfo;
+use crate::kubernetes::token_review;
 use crate::spiffe::{SpiffeError, SpiffeId, TrustDomain};
-use crate::token::{TokenError, TokenIssuer};
+use crate::token::{Caller, TokenError};
+use crate::verifier::TokenVerifier;
 
 /// Why a caller got no certificate for want of proof.
 #[derive(Debug, thiserror::Error)]
@@ -35,22 +37,45 @@ impl CallerError {
         }
     }
 
+    /// A proxy gives up on UNAUTHENTICATED and falls back on its certificate; it tries again on UNAVAILABLE.
     pub(crate) fn status(&self) -> Status {
-        Status::unauthenticated(self.to_string())
+        match self {
+            Self::Token(TokenError::Unavailable(_)) => Status::unavailable(self.to_string()),
+            _ => Status::unauthenticated(self.to_string()),
+        }
     }
 }
 
 /// A token that is present must be good: it is the fresher proof, so a bad one is not papered over by a certificate.
-pub(crate) fn identify(
+///
+/// One that cannot be checked for want of the API server is neither. Then the certificate decides, which would be
+/// enough without any token, provided that it is of the account that the token claims to be of.
+pub(crate) async fn identify(
     metadata: &MetadataMap,
     peer: Option<&PeerInfo>,
-    tokens: &TokenIssuer,
+    tokens: &TokenVerifier,
     trust_domain: &TrustDomain,
 ) -> Result<SpiffeId, CallerError> {
-    if let Some(token) = bearer_token(metadata)? {
-        let caller = tokens.verify(token)?;
-        return Ok(trust_domain.workload(&caller.namespace, &caller.service_account)?);
+    let Some(token) = bearer_token(metadata)? else {
+        return certified(peer, trust_domain);
+    };
+    let workload = |caller: &Caller| trust_domain.workload(&caller.namespace, &caller.service_account);
+    let error = match tokens.verify(token).await {
+        Ok(caller) => return Ok(workload(&caller)?),
+        Err(error) => error,
+    };
+    if let TokenError::Unavailable(reason) = &error
+        && let Ok(id) = certified(peer, trust_domain)
+        && let Ok(claimed) = token_review::claimed(token)
+        && workload(&claimed).is_ok_and(|claimed| claimed == id)
+    {
+        tracing::debug!(%id, "the token cannot be checked ({reason}); the client certificate proves the same account");
+        return Ok(id);
     }
+    Err(error.into())
+}
+
+fn certified(peer: Option<&PeerInfo>, trust_domain: &TrustDomain) -> Result<SpiffeId, CallerError> {
     let id = peer.and_then(|p| p.id.clone()).ok_or(CallerError::NoProof)?;
     if !id.is_in(trust_domain) {
         return Err(CallerError::TrustDomain { id, trust_domain: trust_domain.clone() });

@@ -16,6 +16,9 @@ pub use crate::identity::{Identity, IdentityError};
 /// Without a usable certificate no traffic flows, so the CA is asked at least this often.
 const LONGEST_WAIT_WITHOUT: Duration = Duration::from_secs(8);
 
+/// How often the file with the roots is looked at.
+const LOOK_AT_ROOTS: Duration = Duration::from_secs(15);
+
 /// Where the CA is and how to prove who we are.
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
@@ -49,7 +52,10 @@ pub async fn run(options: ClientOptions, identity: Identity, metrics: &record::M
                 let life = credentials.remaining(SystemTime::now());
                 tracing::info!(id = %credentials.id(), ?life, "got a certificate");
                 identity.replace(credentials);
-                sleep_until_due(life).await;
+                tokio::select! {
+                    () = sleep_until_due(life) => {}
+                    () = follow_roots(&options, &identity) => {}
+                }
             }
             Err(error) => {
                 metrics.failed();
@@ -57,6 +63,23 @@ pub async fn run(options: ClientOptions, identity: Identity, metrics: &record::M
                 report(&options, &identity, &error, wait);
                 tokio::time::sleep(wait).await;
             }
+        }
+    }
+}
+
+/// A root that was added to the file is trusted long before the certificate is due, so that peers whose certificates
+/// are under it can talk to us. One that was taken out is dropped with the next certificate. Never ends.
+async fn follow_roots(options: &ClientOptions, identity: &Identity) {
+    loop {
+        tokio::time::sleep(LOOK_AT_ROOTS).await;
+        let Some(current) = identity.current() else { continue };
+        match request::with_added_roots(options, &current) {
+            Ok(Some(credentials)) => {
+                tracing::info!(roots = credentials.roots().len(), "roots were added");
+                identity.replace(credentials);
+            }
+            Ok(None) => {}
+            Err(error) => tracing::debug!("cannot look for new roots: {error}"),
         }
     }
 }

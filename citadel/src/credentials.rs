@@ -159,16 +159,13 @@ impl Credentials {
 
     /// Whether the chain leads to the roots now: what a peer with the same roots would find.
     pub fn verify_chain(&self) -> Result<(), CredentialsError> {
-        let refused = |e| CredentialsError::Chain { id: self.id.clone(), reason: certificate_error(e) };
-        let leaf = ParsedCertificate::try_from(&self.chain[0]).map_err(refused)?;
-        verify_server_cert_signed_by_trust_anchor(
-            &leaf,
-            &self.anchors,
-            &self.chain[1..],
-            UnixTime::now(),
-            provider().signature_verification_algorithms.all,
-        )
-        .map_err(refused)
+        verify(&self.chain, &self.anchors)
+            .map_err(|e| CredentialsError::Chain { id: self.id.clone(), reason: certificate_error(e) })
+    }
+
+    /// The same certificate and key, with these roots.
+    pub(crate) fn with_roots(&self, roots: Vec<CertificateDer<'static>>) -> Result<Self, CredentialsError> {
+        Self::new(self.chain.clone(), self.key.clone_key(), roots)
     }
 
     pub(crate) fn certified(&self) -> Arc<CertifiedKey> {
@@ -218,6 +215,22 @@ pub(crate) fn pem_text(tag: &str, der: &[u8]) -> String {
 
 pub(crate) fn certificates_pem(certificates: &[CertificateDer<'_>]) -> String {
     certificates.iter().map(|c| pem_text("CERTIFICATE", c)).collect()
+}
+
+/// Whether a chain, leaf first, leads to this root now.
+pub(crate) fn leads_to(chain: &[CertificateDer<'static>], root: &CertificateDer<'static>) -> Result<(), String> {
+    let anchors = anchors(std::slice::from_ref(root)).map_err(|e| e.to_string())?;
+    verify(chain, &anchors).map_err(|e| certificate_error(e).to_string())
+}
+
+fn verify(chain: &[CertificateDer<'_>], anchors: &RootCertStore) -> Result<(), rustls::Error> {
+    verify_server_cert_signed_by_trust_anchor(
+        &ParsedCertificate::try_from(&chain[0])?,
+        anchors,
+        &chain[1..],
+        UnixTime::now(),
+        provider().signature_verification_algorithms.all,
+    )
 }
 
 fn anchors(roots: &[CertificateDer<'static>]) -> Result<RootCertStore, CredentialsError> {

@@ -5,6 +5,7 @@ pub mod api;
 pub mod ca;
 pub mod client;
 pub mod grpc;
+pub mod kubernetes;
 pub mod own;
 pub mod server;
 pub mod spiffe;
@@ -22,8 +23,10 @@ mod metrics;
 mod peer;
 mod renewal;
 mod request;
+mod verifier;
 
 pub use credentials::{Credentials, CredentialsError};
 pub use identity::{Identity, IdentityError};
 pub use keystore::StateError;
 pub use spiffe::{SpiffeId, TrustDomain};
+pub use verifier::TokenVerifier;

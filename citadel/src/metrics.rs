@@ -1,14 +1,17 @@
 //! The metrics of identity, under Istio's names where Istio has one.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use record::{Counter, CounterVec, Gauge, Metrics};
+use record::{Counter, CounterVec, Gauge, GaugeVec, Histogram, Metrics};
+
+use crate::ca::CertificateAuthority;
 
 pub(crate) struct CaMetrics {
     requested: Counter,
     issued: Counter,
     refused: CounterVec,
     root_expiry: Gauge,
+    chain_expiry: Gauge,
 }
 
 impl CaMetrics {
@@ -23,6 +26,10 @@ impl CaMetrics {
             ),
             root_expiry: metrics
                 .gauge("citadel_server_root_cert_expiry_timestamp", "When the root certificate expires, Unix seconds"),
+            chain_expiry: metrics.gauge(
+                "citadel_server_cert_chain_expiry_timestamp",
+                "When the first certificate between a workload's and the root expires, the root included, Unix seconds",
+            ),
         }
     }
 
@@ -38,8 +45,75 @@ impl CaMetrics {
         self.refused.with(&[reason]).inc();
     }
 
-    pub(crate) fn root_expiry(&self, at: SystemTime) {
-        self.root_expiry.set(unix_seconds(at));
+    pub(crate) fn in_force(&self, ca: &CertificateAuthority) {
+        self.root_expiry.set(unix_seconds(ca.root_not_after()));
+        self.chain_expiry.set(unix_seconds(ca.not_after()));
+    }
+}
+
+/// The Secret that the CA comes from.
+pub(crate) struct CaSecretMetrics {
+    usable: GaugeVec,
+    changes: Counter,
+    ca: CaMetrics,
+}
+
+impl CaSecretMetrics {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        Self {
+            usable: metrics.gauge_vec(
+                "meltemi_ca_secret_usable",
+                "Whether the CA's Secret can be used as it is now: 1, or 0 while an earlier one stays in force",
+                &["secret"],
+            ),
+            changes: metrics.counter("meltemi_ca_changes_total", "How often another CA came into force"),
+            ca: CaMetrics::new(metrics),
+        }
+    }
+
+    pub(crate) fn came_into_force(&self, ca: &CertificateAuthority) {
+        self.changes.inc();
+        self.ca.in_force(ca);
+    }
+
+    pub(crate) fn usable(&self, secret: &str, usable: bool) {
+        self.usable.with(&[secret]).set(if usable { 1.0 } else { 0.0 });
+    }
+
+    /// The Secret has no say any more.
+    pub(crate) fn forget(&self, secret: &str) {
+        self.usable.remove(&[secret]);
+    }
+}
+
+pub(crate) struct ReviewMetrics {
+    reviews: CounterVec,
+    duration: Histogram,
+}
+
+impl ReviewMetrics {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        Self {
+            reviews: metrics.counter_vec(
+                "meltemi_ca_token_reviews_total",
+                "Tokens checked, by result: accepted, refused, unavailable (no answer from the API server), cached",
+                &["result"],
+            ),
+            duration: metrics.histogram(
+                "meltemi_ca_token_review_duration_seconds",
+                "How long the API server took for a TokenReview, waiting for a turn included",
+                &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0],
+            ),
+        }
+    }
+
+    pub(crate) fn reviewed(&self, result: &str, took: Duration) {
+        self.reviews.with(&[result]).inc();
+        self.duration.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn cached(&self) {
+        self.reviews.with(&["cached"]).inc();
     }
 }
 

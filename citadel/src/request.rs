@@ -144,6 +144,19 @@ fn add_configured_roots(options: &ClientOptions, roots: &mut Vec<CertificateDer<
     Ok(())
 }
 
+/// The same credentials with roots that stand in the configured file and not in them; `None` without any.
+pub(crate) fn with_added_roots(
+    options: &ClientOptions,
+    current: &Credentials,
+) -> Result<Option<Credentials>, RequestError> {
+    let mut roots = current.roots().to_vec();
+    add_configured_roots(options, &mut roots)?;
+    if roots.len() == current.roots().len() {
+        return Ok(None);
+    }
+    Ok(Some(current.with_roots(roots)?))
+}
+
 fn check(options: &ClientOptions, credentials: &Credentials) -> Result<(), RequestError> {
     if let Some(expected) = &options.expected
         && expected != credentials.id()

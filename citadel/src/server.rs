@@ -2,7 +2,6 @@
 //! certificate, what the CSR says does not.
 
 use std::convert::Infallible;
-use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -14,12 +13,12 @@ use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
 use crate::api::{CREATE_CERTIFICATE, CertificateRequest, CertificateResponse};
-use crate::ca::{CaError, CertificateAuthority};
+use crate::ca::{Authority, CaError};
 use crate::caller;
 use crate::grpc::PeerInfo;
 use crate::metrics::CaMetrics;
 use crate::spiffe::SpiffeId;
-use crate::token::TokenIssuer;
+use crate::verifier::TokenVerifier;
 use record::LogLimit;
 
 /// Serves certificates. Clones share one state; add it to a tonic router.
@@ -27,8 +26,8 @@ use record::LogLimit;
 pub struct CertificateService(Arc<State>);
 
 struct State {
-    ca: Arc<CertificateAuthority>,
-    tokens: Arc<TokenIssuer>,
+    authority: Authority,
+    tokens: TokenVerifier,
     metrics: CaMetrics,
     refusals: LogLimit,
 }
@@ -39,18 +38,19 @@ struct Refusal {
 }
 
 impl CertificateService {
-    /// Signs with `ca` for those whom `tokens` or their client certificate vouch for.
-    pub fn new(ca: Arc<CertificateAuthority>, tokens: Arc<TokenIssuer>, metrics: &record::Metrics) -> Self {
+    /// Signs with the CA in force for those whom `tokens` or their client certificate vouch for.
+    pub fn new(authority: impl Into<Authority>, tokens: impl Into<TokenVerifier>, metrics: &record::Metrics) -> Self {
+        let (authority, tokens) = (authority.into(), tokens.into());
         let metrics = CaMetrics::new(metrics);
-        metrics.root_expiry(ca.root_not_after());
-        Self(Arc::new(State { ca, tokens, metrics, refusals: LogLimit::new(Duration::from_secs(1)) }))
+        metrics.in_force(&authority.current());
+        Self(Arc::new(State { authority, tokens, metrics, refusals: LogLimit::new(Duration::from_secs(1)) }))
     }
 
-    fn create(&self, request: Request<CertificateRequest>) -> Result<Response<CertificateResponse>, Status> {
+    async fn create(self, request: Request<CertificateRequest>) -> Result<Response<CertificateResponse>, Status> {
         let state = &self.0;
         state.metrics.requested();
         let remote = request.extensions().get::<PeerInfo>().map(|peer| peer.remote);
-        match state.sign(&request) {
+        match state.sign(&request).await {
             Ok((id, cert_chain)) => {
                 state.metrics.issued();
                 tracing::debug!(%id, "signed a certificate");
@@ -69,14 +69,16 @@ impl CertificateService {
 }
 
 impl State {
-    fn sign(&self, request: &Request<CertificateRequest>) -> Result<(SpiffeId, Vec<String>), Refusal> {
+    async fn sign(&self, request: &Request<CertificateRequest>) -> Result<(SpiffeId, Vec<String>), Refusal> {
         let peer = request.extensions().get::<PeerInfo>();
-        let id = caller::identify(request.metadata(), peer, &self.tokens, self.ca.trust_domain())
+        let ca = self.authority.current();
+        let id = caller::identify(request.metadata(), peer, &self.tokens, ca.trust_domain())
+            .await
             .map_err(|e| Refusal { reason: e.reason(), status: e.status() })?;
         let message = request.get_ref();
         refuse_impersonation(&id, message)?;
         let ttl = Duration::from_secs(message.validity_duration.try_into().unwrap_or(0));
-        let chain = self.ca.sign_workload(&message.csr, &id, ttl).map_err(|e| refusal(&e))?;
+        let chain = ca.sign_workload(&message.csr, &id, ttl).map_err(|e| refusal(&e))?;
         Ok((id, chain))
     }
 }
@@ -105,17 +107,17 @@ fn refusal(error: &CaError) -> Refusal {
     match error {
         CaError::Csr(csr) => Refusal { reason: csr.reason(), status: Status::invalid_argument(text) },
         CaError::TrustDomain { .. } => Refusal { reason: "trust_domain", status: Status::permission_denied(text) },
-        CaError::RootExpired => Refusal { reason: "root_expired", status: Status::failed_precondition(text) },
+        CaError::Expired { .. } => Refusal { reason: "root_expired", status: Status::failed_precondition(text) },
         _ => Refusal { reason: "internal", status: Status::internal(text) },
     }
 }
 
 impl UnaryService<CertificateRequest> for CertificateService {
     type Response = CertificateResponse;
-    type Future = Ready<Result<Response<CertificateResponse>, Status>>;
+    type Future = BoxFuture<Response<CertificateResponse>, Status>;
 
     fn call(&mut self, request: Request<CertificateRequest>) -> Self::Future {
-        ready(self.create(request))
+        Box::pin(self.clone().create(request))
     }
 }
 

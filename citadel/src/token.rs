@@ -19,7 +19,7 @@ pub const KEY_FILE: &str = "token-key.pem";
 const ISSUER: &str = "meltemi";
 const SUBJECT_PREFIX: &str = "system:serviceaccount:";
 /// How far clocks may differ, in seconds.
-const CLOCK_SKEW: u64 = 60;
+pub(crate) const CLOCK_SKEW: u64 = 60;
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 /// Why a token was not issued or not accepted.
@@ -51,6 +51,12 @@ pub enum TokenError {
     /// The subject is no service account.
     #[error("the token's subject {0:?} is no service account (system:serviceaccount:<namespace>:<name>)")]
     Subject(String),
+    /// Who issued it does not stand by it.
+    #[error("the Kubernetes API server does not accept the token: {0}")]
+    Refused(String),
+    /// Nobody could be asked whether it is good; it may be.
+    #[error("the token cannot be checked at the moment: {0}")]
+    Unavailable(String),
 }
 
 impl TokenError {
@@ -64,6 +70,8 @@ impl TokenError {
             Self::NotYet => "token_not_yet_valid",
             Self::Audience => "token_audience",
             Self::Subject(_) => "token_subject",
+            Self::Refused(_) => "token_refused",
+            Self::Unavailable(_) => "token_review_unavailable",
         }
     }
 }
@@ -75,6 +83,27 @@ pub struct Caller {
     pub namespace: String,
     /// Its name.
     pub service_account: String,
+}
+
+impl Caller {
+    /// From `system:serviceaccount:<namespace>:<name>`.
+    pub(crate) fn from_subject(subject: &str) -> Result<Self, TokenError> {
+        match subject.strip_prefix(SUBJECT_PREFIX).and_then(|rest| rest.split_once(':')) {
+            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
+                Ok(Self { namespace: namespace.to_owned(), service_account: name.to_owned() })
+            }
+            _ => Err(TokenError::Subject(subject.to_owned())),
+        }
+    }
+}
+
+/// Every bearer token passes here first, whoever checks it then.
+pub(crate) fn check_length(token: &str) -> Result<(), TokenError> {
+    if token.len() > MAX_TOKEN_BYTES {
+        let reason = format!("it has {} bytes, at most {MAX_TOKEN_BYTES} are accepted", token.len());
+        return Err(TokenError::Malformed(reason));
+    }
+    Ok(())
 }
 
 #[derive(Serialize)]
@@ -156,18 +185,9 @@ impl TokenIssuer {
 
     /// The service account behind a token for the CA. Signature, issuer, audience, `exp` and `nbf` must be right.
     pub fn verify(&self, token: &str) -> Result<Caller, TokenError> {
-        if token.len() > MAX_TOKEN_BYTES {
-            let reason = format!("it has {} bytes, at most {MAX_TOKEN_BYTES} are accepted", token.len());
-            return Err(TokenError::Malformed(reason));
-        }
-        let subject =
-            jsonwebtoken::decode::<Subject>(token, &self.verifying, &self.accepted).map_err(refusal)?.claims.sub;
-        match subject.strip_prefix(SUBJECT_PREFIX).and_then(|rest| rest.split_once(':')) {
-            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
-                Ok(Caller { namespace: namespace.to_owned(), service_account: name.to_owned() })
-            }
-            _ => Err(TokenError::Subject(subject)),
-        }
+        check_length(token)?;
+        let claims = jsonwebtoken::decode::<Subject>(token, &self.verifying, &self.accepted).map_err(refusal)?.claims;
+        Caller::from_subject(&claims.sub)
     }
 }
 

@@ -29,7 +29,7 @@ pub use error::LabError;
 pub use lab::{Lab, LabOptions};
 pub use manifest::{Manifests, PodSpec};
 pub use memory::Memory;
-pub use namespaces::Namespaces;
+pub use namespaces::{Bind, Namespaces};
 pub use pod::Pod;
 pub use process::Process;
 pub use sidecar::SidecarKind;

@@ -23,14 +23,19 @@ pub struct Namespaces {
 
 /// A file that shall be seen in another place inside.
 #[derive(Debug, Clone)]
-pub(crate) struct Bind {
+pub struct Bind {
+    /// What is seen.
     pub from: PathBuf,
+    /// Where; nothing happens when nothing is there.
     pub to: PathBuf,
 }
 
 impl Namespaces {
     /// New namespaces with nothing in them but a loopback interface that is down.
-    pub(crate) fn create(binds: Vec<Bind>) -> io::Result<Namespaces> {
+    ///
+    /// # Errors
+    /// When the kernel refuses them.
+    pub fn create(binds: Vec<Bind>) -> io::Result<Namespaces> {
         let (made, wait) = mpsc::sync_channel(1);
         let (alive, ended) = mpsc::channel::<()>();
         std::thread::Builder::new().name("namespaces".to_owned()).spawn(move || {
@@ -47,7 +52,7 @@ impl Namespaces {
     }
 
     /// A thread id by which `ip link ... netns <id>` finds the network namespace.
-    pub(crate) fn id(&self) -> i32 {
+    pub fn id(&self) -> i32 {
         self.keeper.as_raw()
     }
 

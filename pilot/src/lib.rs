@@ -7,6 +7,7 @@ pub mod catalog;
 pub mod diff;
 mod gateway_route;
 pub mod generate;
+pub mod inject;
 pub mod kubernetes;
 pub mod model;
 mod object;
@@ -16,6 +17,7 @@ mod problem;
 mod source;
 pub mod status;
 mod validate;
+pub mod webhook;
 pub mod world;
 mod yaml;
 

@@ -2,6 +2,8 @@
 //! they belong.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod charts;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +24,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("lab", &["pilot", "citadel", "record", "xds"]),
     ("bench", &["lab"]),
     ("meltemi", &["proxy", "pilot", "citadel", "record", "hub", "lab", "xds"]),
-    ("tests", &["lab", "proxy", "pilot", "citadel", "record", "hub", "xds"]),
+    ("images", &[]),
+    ("tests", &["lab", "images", "proxy", "pilot", "citadel", "record", "hub", "xds"]),
 ];
 
 #[test]

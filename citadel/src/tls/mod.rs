@@ -7,6 +7,7 @@ mod failure;
 mod resolver;
 mod roots;
 mod simple;
+mod unverified;
 mod verify;
 
 use std::sync::{Arc, LazyLock};
@@ -26,6 +27,7 @@ pub use alpn::{AlpnConfigs, with_alpn};
 pub use failure::failure;
 pub use roots::Roots;
 pub use simple::{control_plane_client, simple_client};
+pub use unverified::unverified_client;
 
 static MESH_VERSIONS: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
@@ -82,16 +84,30 @@ pub fn server(
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let names = PeerNames::TrustDomain(trust_domains.to_vec());
     let verifier = verify::MeshVerifier::new(identity, names, client_auth);
-    let mut config = ServerConfig::builder_with_provider(provider())
+    let config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(MESH_VERSIONS)?
         .with_client_cert_verifier(Arc::new(verifier))
         .with_cert_resolver(Arc::new(resolver::CurrentCertificate::new(identity)));
+    Ok(without_sessions(config, alpn))
+}
+
+/// A server that proves `identity` and asks its clients for no certificate: for callers from outside the mesh, such as
+/// the API server that calls a webhook.
+pub fn open_server(identity: &Identity, alpn: &[&[u8]]) -> Result<Arc<ServerConfig>, TlsError> {
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(MESH_VERSIONS)?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(resolver::CurrentCertificate::new(identity)));
+    Ok(without_sessions(config, alpn))
+}
+
+fn without_sessions(mut config: ServerConfig, alpn: &[&[u8]]) -> Arc<ServerConfig> {
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
     config.max_fragment_size = Some(MAX_RECORD);
     config.alpn_protocols = alpn::owned(alpn);
-    Ok(Arc::new(config))
+    Arc::new(config)
 }
 
 /// A client that proves `identity` and accepts servers by their SPIFFE id. The server name given for a connection

@@ -50,6 +50,11 @@ pub fn run(ports: &[u16], work: impl FnOnce(Sandbox) -> ExitCode) -> Result<Exit
     }
 }
 
+/// Whether this process is the one that the user started: it outlives all that runs in the sandbox.
+pub fn is_launcher() -> bool {
+    std::env::var(ROLE).is_err()
+}
+
 /// Whether this process is the worker of a sandbox.
 pub fn is_inside() -> bool {
     std::env::var(ROLE).as_deref() == Ok("worker")

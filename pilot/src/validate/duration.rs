@@ -29,7 +29,7 @@ impl Check<'_> {
 }
 
 /// Reads a duration; None when it is none, is negative or longer than ten years.
-fn parse(text: &str) -> Option<Duration> {
+pub(crate) fn parse(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut seconds = 0.0;
     if rest == "0" {

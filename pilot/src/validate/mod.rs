@@ -27,7 +27,9 @@ mod service_entry;
 mod traffic_policy;
 mod virtual_service;
 
+pub(crate) use duration::parse as parse_duration;
 pub use node::is_topology_label;
+pub(crate) use pod::{CANONICAL_NAME, CANONICAL_REVISION, workload_name};
 
 use crate::api::{Istio, Kind};
 use crate::model::ObjectRef;

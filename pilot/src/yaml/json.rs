@@ -10,6 +10,14 @@ impl<'de> Deserialize<'de> for Node {
     }
 }
 
+impl Node {
+    /// The tree of a JSON value.
+    pub fn of_json(json: &serde_json::Value) -> Self {
+        // Any JSON value is a tree; the error type is serde's, not ours.
+        Self::deserialize(json).unwrap_or(Self::unplaced(Value::Null))
+    }
+}
+
 struct Tree;
 
 impl<'de> Visitor<'de> for Tree {

@@ -9,6 +9,8 @@ mod lines;
 mod node;
 mod parse;
 mod suggest;
+mod to_json;
+mod write;
 
 pub use deserializer::{UnknownField, read};
 pub use documents::split;
@@ -17,3 +19,4 @@ pub use lines::Lines;
 pub use node::{Entry, Node, Value};
 pub use parse::parse;
 pub use suggest::nearest;
+pub use write::write;

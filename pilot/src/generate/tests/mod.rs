@@ -7,6 +7,7 @@ mod data_plane;
 mod endpoints;
 mod gateway_routes;
 mod inbound;
+mod kubernetes_services;
 mod listeners;
 mod mesh_conformance;
 mod policies;

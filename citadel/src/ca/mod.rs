@@ -1,5 +1,9 @@
-//! The certificate authority: a self-signed root kept in the state directory, and what it signs. The identity in a
-//! certificate is what the caller of this module says, which is what the workload proved; a CSR gives a key only.
+//! The certificate authority: a self-signed root, or an intermediate under somebody else's, and what it signs. The
+//! identity in a certificate is what the caller of this module says, which is what the workload proved; a CSR gives a
+//! key only.
+
+mod authority;
+mod plugged_in;
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -12,13 +16,17 @@ use rcgen::{
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use time::OffsetDateTime;
+use zeroize::Zeroizing;
 
-use crate::credentials::{Credentials, CredentialsError, pem_text};
+use crate::credentials::{Credentials, CredentialsError, certificates_pem, pem_text};
 use crate::csr::{self, CsrError};
 use crate::keystore::{StateDir, StateError};
 use crate::peer::{self, PeerError};
 use crate::spiffe::{SpiffeId, TrustDomain};
 use crate::tls::provider;
+
+pub use authority::Authority;
+pub use plugged_in::CaPem;
 
 /// The root certificate in the state directory.
 pub const ROOT_FILE: &str = "root-cert.pem";
@@ -31,6 +39,8 @@ const ROOT_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// Validity starts this long before signing, so that a peer whose clock is behind accepts it.
 const BACKDATED: Duration = Duration::from_secs(5 * 60);
 const SHORTEST_TTL: Duration = Duration::from_secs(1);
+const NEW_ROOT: &str = "move ca-key.pem and root-cert.pem out of the state directory and restart the control plane for a new root, which every proxy must then be given";
+const NEW_SECRET: &str = "put a certificate that is still good into the Secret that the CA comes from (cacerts or meltemi-ca); it is picked up without a restart";
 
 /// Why the CA could not start or did not sign.
 #[derive(Debug, thiserror::Error)]
@@ -49,11 +59,17 @@ pub enum CaError {
         /// What the CA signs for.
         trust_domain: TrustDomain,
     },
-    /// The root ran out.
-    #[error(
-        "the root certificate has expired: nothing can be signed; move {KEY_FILE} and {ROOT_FILE} out of the state directory and restart the control plane for a new root, which every proxy must then be given"
-    )]
-    RootExpired,
+    /// The root, or an intermediate that leads to it, ran out.
+    #[error("the {what} has expired: nothing can be signed; {remedy}")]
+    Expired {
+        /// Which certificate.
+        what: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// Certificates and key that somebody else made do not make a CA.
+    #[error("{0}")]
+    PluggedIn(String),
     /// A DNS name that cannot stand in a certificate.
     #[error("{0:?} is no DNS name")]
     DnsName(String),
@@ -65,12 +81,24 @@ pub enum CaError {
     Credentials(#[from] CredentialsError),
 }
 
-/// A root and its key. Signs workload certificates of one trust domain.
+/// Where the CA's certificate and key are kept; tells what to do when they run out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    StateDirectory,
+    Elsewhere,
+}
+
+/// A signing certificate and its key. Signs workload certificates of one trust domain.
 pub struct CertificateAuthority {
     issuer: Issuer<'static, KeyPair>,
-    root: CertificateDer<'static>,
-    root_pem: String,
+    /// From the signing certificate up; the root is not among them, so none when the root itself signs.
+    intermediates: Vec<CertificateDer<'static>>,
+    roots: Vec<CertificateDer<'static>>,
+    roots_pem: String,
     root_not_after: SystemTime,
+    /// When the first certificate between a leaf and its root runs out, the root included.
+    not_after: SystemTime,
+    kept: Kept,
     trust_domain: TrustDomain,
     max_ttl: Duration,
 }
@@ -102,7 +130,7 @@ impl CertificateAuthority {
         };
         let Some(root_pem) = root else {
             let authority = Self::self_signed(key, trust_domain)?;
-            state.write(ROOT_FILE, &authority.root_pem)?;
+            state.write(ROOT_FILE, &authority.roots_pem)?;
             return Ok(authority);
         };
         let root = CertificateDer::from_pem_slice(root_pem.as_bytes())
@@ -122,6 +150,14 @@ impl CertificateAuthority {
         self
     }
 
+    /// A new root and its key as PEM, for somebody who keeps them and comes back with [`Self::plugged_in`].
+    pub fn generate(trust_domain: &TrustDomain) -> Result<(String, Zeroizing<String>), CaError> {
+        let key = new_key()?;
+        let key_pem = Zeroizing::new(key.serialize_pem());
+        let authority = Self::self_signed(key, trust_domain.clone())?;
+        Ok((authority.roots_pem, key_pem))
+    }
+
     fn self_signed(key: KeyPair, trust_domain: TrustDomain) -> Result<Self, CaError> {
         let now = SystemTime::now();
         let mut params = nameless_params(now, now + ROOT_LIFE)?;
@@ -135,19 +171,15 @@ impl CertificateAuthority {
 
     fn with_root(key: KeyPair, root: CertificateDer<'static>, trust_domain: TrustDomain) -> Result<Self, String> {
         let (_, root_not_after) = peer::validity(&root).map_err(|e: PeerError| e.to_string())?;
-        let (_, parsed) = x509_parser::parse_x509_certificate(&root).map_err(|e| format!("not a certificate: {e}"))?;
-        if parsed.public_key().raw != key.subject_public_key_info() {
-            return Err(format!("{KEY_FILE} is not its private key; restore the one it was made with"));
-        }
-        if !parsed.is_ca() {
-            return Err("it is no authority's certificate (CA:true is missing)".to_owned());
-        }
-        let issuer = Issuer::from_ca_cert_der(&root, key).map_err(|e| e.to_string())?;
+        let issuer = issuer(&root, key)?;
         Ok(Self {
             issuer,
-            root_pem: pem_text("CERTIFICATE", &root),
-            root,
+            intermediates: Vec::new(),
+            roots_pem: pem_text("CERTIFICATE", &root),
+            roots: vec![root],
             root_not_after,
+            not_after: root_not_after,
+            kept: Kept::StateDirectory,
             trust_domain,
             max_ttl: DEFAULT_TTL,
         })
@@ -160,28 +192,56 @@ impl CertificateAuthority {
 
     /// The roots that a verifier of this mesh trusts, as PEM.
     pub fn roots_pem(&self) -> &str {
-        &self.root_pem
+        &self.roots_pem
     }
 
-    /// When the root runs out.
+    /// When the root that this CA's certificates lead to runs out.
     pub fn root_not_after(&self) -> SystemTime {
         self.root_not_after
     }
 
+    /// When the first certificate between a leaf and its root runs out, the root included.
+    pub fn not_after(&self) -> SystemTime {
+        self.not_after
+    }
+
+    pub(crate) fn roots(&self) -> &[CertificateDer<'static>] {
+        &self.roots
+    }
+
+    /// Trusts these too; what is signed does not change.
+    fn trusting_also(mut self, roots: &[CertificateDer<'static>]) -> Self {
+        self.roots.extend_from_slice(roots);
+        self.roots_pem = certificates_pem(&self.roots);
+        self
+    }
+
     /// Signs the request's key for `id`; the request's names and extensions are ignored. A life of zero means the
-    /// default; a longer one than allowed is cut. Gives the chain as PEM, leaf first, root last.
+    /// default; a longer one than allowed is cut. Gives the chain as PEM: the leaf, each intermediate, and last, in
+    /// one text, the roots.
     pub fn sign_workload(&self, csr_pem: &str, id: &SpiffeId, ttl: Duration) -> Result<Vec<String>, CaError> {
         let key = csr::public_key(csr_pem)?;
         let leaf = self.sign(&key, &[], id, ttl)?;
-        Ok(vec![pem_text("CERTIFICATE", &leaf), self.root_pem.clone()])
+        let certificates = std::iter::once(&leaf).chain(&self.intermediates);
+        let mut chain: Vec<String> = certificates.map(|der| pem_text("CERTIFICATE", der)).collect();
+        chain.push(self.roots_pem.clone());
+        Ok(chain)
     }
 
     /// Makes a key and a certificate for a process that shares this one with the CA, with DNS names beside its id.
     pub fn sign_server(&self, dns_names: &[&str], id: &SpiffeId, ttl: Duration) -> Result<Credentials, CaError> {
         let key = new_key()?;
-        let leaf = self.sign(&key, dns_names, id, ttl)?;
+        let mut chain = vec![self.sign(&key, dns_names, id, ttl)?];
+        chain.extend_from_slice(&self.intermediates);
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        Ok(Credentials::new(vec![leaf], key, vec![self.root.clone()])?)
+        Ok(Credentials::new(chain, key, self.roots.clone())?)
+    }
+
+    fn expired(&self) -> CaError {
+        match self.kept {
+            Kept::StateDirectory => CaError::Expired { what: "root certificate", remedy: NEW_ROOT },
+            Kept::Elsewhere => CaError::Expired { what: "CA's certificate, or the root above it,", remedy: NEW_SECRET },
+        }
     }
 
     fn sign(
@@ -196,11 +256,11 @@ impl CertificateAuthority {
             return Err(CaError::TrustDomain { id: id.clone(), trust_domain });
         }
         let now = SystemTime::now();
-        if self.root_not_after <= now {
-            return Err(CaError::RootExpired);
+        if self.not_after <= now {
+            return Err(self.expired());
         }
         let ttl = if ttl.is_zero() { DEFAULT_TTL } else { ttl }.min(self.max_ttl).max(SHORTEST_TTL);
-        let mut params = nameless_params(now, (now + ttl).min(self.root_not_after))?;
+        let mut params = nameless_params(now, (now + ttl).min(self.not_after))?;
         params.subject_alt_names = names(dns_names, id)?;
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
@@ -208,6 +268,19 @@ impl CertificateAuthority {
         params.use_authority_key_identifier_extension = true;
         Ok(params.signed_by(key, &self.issuer).map_err(signing)?.into())
     }
+}
+
+/// What signs with `key` in the name of `certificate`; the two must belong together.
+fn issuer(certificate: &CertificateDer<'_>, key: KeyPair) -> Result<Issuer<'static, KeyPair>, String> {
+    let (_, parsed) =
+        x509_parser::parse_x509_certificate(certificate).map_err(|e| format!("not a certificate: {e}"))?;
+    if &*parsed.public_key().subject_public_key.data != key.public_key_raw() {
+        return Err(format!("{KEY_FILE} is not its private key; restore the one it was made with"));
+    }
+    if !parsed.is_ca() {
+        return Err("it is no authority's certificate (CA:true is missing)".to_owned());
+    }
+    Issuer::from_ca_cert_der(certificate, key).map_err(|e| e.to_string())
 }
 
 /// Parameters with an empty subject, a random serial number and the given end.

@@ -1,0 +1,102 @@
+//! `meltemi inject`: gives the pods of YAML files their sidecar, as the webhook would.
+
+use anyhow::{Context, bail};
+use clap::Args;
+use k8s_openapi::api::core::v1::ConfigMap;
+use pilot::inject::{InjectorConfig, NoteKind, inject_file};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The namespace of the control plane and the ConfigMap in it that the webhook reads.
+const SYSTEM_NAMESPACE: &str = "meltemi-system";
+const CONFIG_MAP: &str = "meltemi-injector";
+const CONFIG_KEY: &str = "injector.yaml";
+const CLUSTER_DEADLINE: Duration = Duration::from_secs(15);
+
+/// Arguments of `meltemi inject`.
+#[derive(Debug, Args)]
+pub struct InjectArgs {
+    /// File with Pods, Deployments, StatefulSets, DaemonSets, ReplicaSets, Jobs, CronJobs or Lists; `-` for standard input.
+    #[arg(short = 'f', long = "filename")]
+    file: PathBuf,
+    /// What sidecars get: the file that the chart puts into the ConfigMap meltemi-injector; the chart's defaults without it.
+    #[arg(long, conflicts_with = "from_cluster")]
+    injector_config: Option<PathBuf>,
+    /// Read what sidecars get from the ConfigMap meltemi-injector of the cluster that kubectl would use.
+    #[arg(long)]
+    from_cluster: bool,
+    /// Namespace of objects that name none.
+    #[arg(short = 'n', long, default_value = "default")]
+    namespace: String,
+    /// Where the result goes; standard output without it.
+    #[arg(short = 'o', long)]
+    output: Option<PathBuf>,
+}
+
+/// Writes the injected file. What should have a sidecar and cannot have one is an error, and nothing is written.
+pub fn run(args: &InjectArgs) -> anyhow::Result<()> {
+    let config = config(args)?;
+    let name = if is_standard(&args.file) { "standard input".into() } else { args.file.display().to_string() };
+    let text = read(&args.file).with_context(|| format!("read {name}"))?;
+    let file = inject_file(&text, &args.namespace, &config);
+    for note in &file.notes {
+        let word = match note.kind {
+            NoteKind::Refused => "error",
+            NoteKind::Warning => "warning",
+            NoteKind::Left => "note",
+        };
+        eprintln!("{word}: {name}:{note}");
+    }
+    let refused = file.notes.iter().filter(|note| note.kind == NoteKind::Refused).count();
+    if refused > 0 {
+        bail!("nothing is written: correct the {refused} errors above");
+    }
+    match &args.output {
+        Some(path) if !is_standard(path) => {
+            std::fs::write(path, file.text).with_context(|| format!("write {}", path.display()))
+        }
+        _ => std::io::stdout().write_all(file.text.as_bytes()).context("write to standard output"),
+    }
+}
+
+fn is_standard(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn read(path: &Path) -> std::io::Result<String> {
+    if !is_standard(path) {
+        return std::fs::read_to_string(path);
+    }
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn config(args: &InjectArgs) -> anyhow::Result<InjectorConfig> {
+    let (text, from) = match &args.injector_config {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+            (text, path.display().to_string())
+        }
+        None if args.from_cluster => {
+            let from = format!("ConfigMap {SYSTEM_NAMESPACE}/{CONFIG_MAP}");
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            (runtime.block_on(of_cluster()).with_context(|| format!("read {from}"))?, from)
+        }
+        None => return Ok(InjectorConfig::default()),
+    };
+    InjectorConfig::read(&text).context(from)
+}
+
+async fn of_cluster() -> anyhow::Result<String> {
+    let asked = async {
+        let client = kube::Client::try_default().await.context("find the cluster; set KUBECONFIG")?;
+        let maps: kube::Api<ConfigMap> = kube::Api::namespaced(client, SYSTEM_NAMESPACE);
+        maps.get(CONFIG_MAP).await.context("is the control plane installed? `meltemi check` tells")
+    };
+    let map = tokio::time::timeout(CLUSTER_DEADLINE, asked)
+        .await
+        .with_context(|| format!("the API server did not answer within {CLUSTER_DEADLINE:?}"))??;
+    map.data.unwrap_or_default().remove(CONFIG_KEY).with_context(|| format!("it has no key {CONFIG_KEY}"))
+}

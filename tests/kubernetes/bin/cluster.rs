@@ -1,0 +1,131 @@
+//! `make cluster`: a cluster for a person, with Meltemi on it, until Ctrl-C.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use cluster::{Cluster, ClusterError, Options, echo};
+use lab::sandbox::Sandbox;
+use tokio::net::TcpStream;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The API server's port, here and, if it is free, on the host's loopback.
+const PORT: u16 = 6443;
+
+fn main() -> ExitCode {
+    match cluster::run(&[PORT], |sandbox| report(serve(&sandbox))) {
+        Ok(code) => code,
+        Err(error) => report(Err(error.into())),
+    }
+}
+
+fn report(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(sandbox: &Sandbox) -> Result<(), Box<dyn std::error::Error>> {
+    let address = *sandbox.published.first().ok_or("the sandbox publishes no port")?;
+    let started = Instant::now();
+    println!("starting Kubernetes ...");
+    let cluster = Cluster::start(Options::default())?;
+    cluster.gateway_api_crds()?;
+    cluster.load(&echo(cluster.programs())?)?;
+    install(&cluster);
+    let file = PublicKubeconfig::write(&cluster, address)?;
+    introduce(&cluster, &file.path, started);
+    wait_for_the_end(&cluster)?;
+    println!("\nending ...");
+    Ok(())
+}
+
+/// Meltemi, from the program that MELTEMI names or that cargo has put beside this one. Without it the cluster is still of
+/// use.
+fn install(cluster: &Cluster) {
+    let beside = || Some(std::env::current_exe().ok()?.with_file_name("meltemi"));
+    let program = std::env::var_os("MELTEMI").map(PathBuf::from).or_else(beside);
+    let Some(program) = program.filter(|program| program.exists()) else {
+        return println!("without Meltemi: there is no program to make its images from");
+    };
+    println!("installing Meltemi ...");
+    match cluster.install_meltemi(&program, &[]) {
+        Ok(said) => println!("{said}"),
+        Err(error) => println!("without Meltemi: {error}"),
+    }
+}
+
+fn introduce(cluster: &Cluster, kubeconfig: &Path, started: Instant) {
+    let programs = cluster.programs().folder().display();
+    let kubeconfig = kubeconfig.display();
+    println!(
+        "
+The cluster is ready after {:.1} s: Kubernetes with one node, the definitions of Gateway API, and the
+image {} for a server and a client. In another terminal:
+
+    export KUBECONFIG={kubeconfig} PATH={programs}:$PATH
+    kubectl get pods --all-namespaces
+
+Ctrl-C ends it and leaves nothing behind.",
+        started.elapsed().as_secs_f32(),
+        cluster::ECHO_IMAGE,
+    );
+}
+
+/// Lets the host in until somebody wants the end.
+fn wait_for_the_end(cluster: &Cluster) -> std::io::Result<()> {
+    let inside = SocketAddr::from((cluster.addresses().node(), PORT));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, PORT))?;
+    cluster.block_on(async move {
+        let mut end = signal(SignalKind::terminate())?;
+        tokio::select! {
+            () = lab::sandbox::relay(listener, move || TcpStream::connect(inside)) => {}
+            _ = end.recv() => {}
+        }
+        Ok(())
+    })
+}
+
+/// A kubeconfig that works from the host. It is locked while its cluster lives, and gone afterwards.
+struct PublicKubeconfig {
+    path: PathBuf,
+    _alive: File,
+}
+
+impl PublicKubeconfig {
+    fn write(cluster: &Cluster, address: SocketAddr) -> Result<PublicKubeconfig, ClusterError> {
+        let folder = cluster.programs().folder().join("kubeconfig");
+        let failed = || |source| ClusterError::Io { what: format!("kubeconfig in {}", folder.display()), source };
+        fs::create_dir_all(&folder).map_err(failed())?;
+        remove_those_of_the_dead(&folder).map_err(failed())?;
+        let path = folder.join(address.port().to_string());
+        cluster.kubeconfig().with_server(&format!("https://{address}")).write(&path)?;
+        let alive = File::open(&path).map_err(failed())?;
+        alive.lock().map_err(failed())?;
+        Ok(PublicKubeconfig { path, _alive: alive })
+    }
+}
+
+impl Drop for PublicKubeconfig {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.path) {
+            eprintln!("left behind: {}: {error}", self.path.display());
+        }
+    }
+}
+
+fn remove_those_of_the_dead(folder: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}

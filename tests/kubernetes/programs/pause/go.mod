@@ -1,0 +1,3 @@
+module meltemi.test/pause
+
+go 1.26.0
