@@ -45,7 +45,8 @@ fn there_and_back() -> Outcome {
     bare_pods_are_told_of(&cluster)?;
 
     cluster.kubectl(&["delete", "namespace", "shop"])?;
-    println!("{}", succeeded(run(&cluster, &["uninstall", "--crds"])?)?);
+    let started = Instant::now();
+    println!("{}uninstalled in {:?}", succeeded(run(&cluster, &["uninstall", "--crds"])?)?, started.elapsed());
     let left: Vec<String> = objects(&cluster)?.difference(&before).cloned().collect();
     ensure!(left.is_empty(), "left behind: {left:#?}");
     Ok(())
