@@ -3,15 +3,22 @@
 mod agent;
 #[cfg(debug_assertions)]
 mod allocations;
+mod check;
+mod cluster;
 mod control_plane;
 mod demo;
 mod duration;
+mod helm;
 mod init;
 mod inject;
+mod install;
 mod logging;
+mod names;
+mod pod_trouble;
 mod proxy;
 mod shop;
 mod token;
+mod uninstall;
 mod workload;
 
 use clap::{Parser, Subcommand};
@@ -41,6 +48,12 @@ struct Arguments {
 enum Command {
     /// Run a whole mesh with a sample shop on this machine.
     Demo(demo::DemoArgs),
+    /// Install Meltemi on a Kubernetes cluster, and prove it.
+    Install(install::InstallArgs),
+    /// Remove Meltemi from a Kubernetes cluster.
+    Uninstall(uninstall::UninstallArgs),
+    /// Tell whether all is well with Meltemi on a Kubernetes cluster.
+    Check(check::CheckArgs),
     /// Run the control plane: configuration, certificates, telemetry.
     ControlPlane(control_plane::ControlPlaneArgs),
     /// Run the sidecar proxy of a workload.
@@ -64,6 +77,9 @@ fn main() -> ExitCode {
     logging::start(arguments.log_format);
     let outcome = match arguments.command {
         Command::Demo(args) => demo::run(&args),
+        Command::Install(args) => install::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Uninstall(args) => uninstall::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Check(args) => check::run(&args),
         Command::ControlPlane(args) => control_plane::run(args).map(|()| ExitCode::SUCCESS),
         Command::Proxy(args) => proxy::run(args).map(|()| ExitCode::SUCCESS),
         Command::Agent(args) => agent::run(args),

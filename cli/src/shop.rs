@@ -1,7 +1,7 @@
 //! `meltemi shop <role>`: the applications of the sample shop, as the image `meltemi/shop` runs them.
 
 use clap::{Args, Subcommand};
-use lab::shop::{Application, Role, Visits};
+use lab::shop::{Application, Question, Role, Visits};
 use std::time::Duration;
 
 const HTTP_PORT: u16 = 8080;
@@ -58,6 +58,21 @@ enum RoleArgs {
     Stock,
     /// Answers with what it was asked, for tests.
     Echo,
+    /// Asks until it is answered with 200, and prints the answer.
+    Ask(AskArgs),
+}
+
+#[derive(Debug, Args)]
+struct AskArgs {
+    /// Authority to ask.
+    #[arg(long)]
+    target: String,
+    /// Path to ask for.
+    #[arg(long, default_value = "/")]
+    path: String,
+    /// Give up after this time.
+    #[arg(long, default_value = "30s", value_parser = crate::duration::parse)]
+    within: Duration,
 }
 
 #[derive(Debug, Args)]
@@ -95,6 +110,7 @@ pub fn run(args: ShopArgs) -> anyhow::Result<()> {
         RoleArgs::Ratings => (Role::Ratings, RATINGS_PORT),
         RoleArgs::Stock => (Role::Stock, STOCK_PORT),
         RoleArgs::Echo => (Role::Echo, HTTP_PORT),
+        RoleArgs::Ask(AskArgs { target, path, within }) => (Role::Ask(Question { target, path, within }), 0),
     };
     let application = Application {
         port: args.port.unwrap_or(port),

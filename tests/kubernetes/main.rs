@@ -4,7 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod basics;
+mod conformance;
+mod install;
+mod leftovers;
+mod shared;
+mod twins;
+mod workloads;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use cluster::ClusterError;
@@ -17,7 +24,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Tests start clusters of their own, which would all start at once.
     arguments.test_threads = Some(1);
-    let tests = [basics::tests()];
+    let tests = [basics::tests(), leftovers::tests(), install::tests(), conformance::tests(), twins::tests()];
     let work = |_| libtest_mimic::run(&arguments, tests.into_iter().flatten().collect()).exit_code();
     match cluster::run(&[], work) {
         Ok(code) => code,
@@ -35,6 +42,12 @@ fn main() -> ExitCode {
 /// A test by its name, `file::what holds`.
 fn test(name: &str, body: fn() -> Outcome) -> Trial {
     Trial::test(name, body)
+}
+
+/// The program under test: beside this one, built by the same cargo.
+fn meltemi() -> PathBuf {
+    let own = std::env::current_exe().expect("the path of this program");
+    own.ancestors().nth(2).expect("target/debug").join("meltemi")
 }
 
 /// Fails with a text unless the condition holds.

@@ -8,6 +8,7 @@
 //! The applications know nothing of the mesh: they call one another by name, pass trace headers on, and finish what
 //! they have begun when they are told to stop.
 
+mod ask;
 mod catalog;
 mod client;
 mod echo;
@@ -18,6 +19,7 @@ mod server;
 mod stock;
 mod visitors;
 
+pub use ask::Question;
 pub use visitors::Visits;
 
 use std::future::Future;
@@ -52,6 +54,8 @@ pub enum Role {
     Stock,
     /// Answers with what it was asked, for tests.
     Echo,
+    /// Asks once.
+    Ask(Question),
 }
 
 /// What all applications share.
@@ -83,6 +87,7 @@ pub fn run(role: Role, application: Application) -> anyhow::Result<()> {
             Role::Ratings => ratings::serve(address, application.version, stopped()?).await,
             Role::Stock => stock::serve(address, stopped()?).await,
             Role::Echo => echo::run(application, stopped()?).await,
+            Role::Ask(question) => ask::run(question, stopped()?).await,
         }
     })
 }

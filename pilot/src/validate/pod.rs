@@ -101,6 +101,7 @@ fn has_sidecar(metadata: &ObjectMeta, labels: &Labels, assumed: bool) -> bool {
 fn named_ports(spec: &PodSpec) -> BTreeMap<Arc<str>, u16> {
     let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
     let ports = containers.flat_map(|container| container.ports.iter().flatten());
+    let ports = ports.filter(|port| port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP"));
     let named = ports.filter_map(|port| {
         let name = port.name.as_deref().filter(|name| !name.is_empty())?;
         Some((Arc::from(name), u16::try_from(port.container_port).ok()?))

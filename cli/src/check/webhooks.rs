@@ -1,0 +1,107 @@
+//! The webhooks are there, the API server trusts them because of this mesh's root, and they answer.
+
+use super::dry_run;
+use super::line::Line;
+use super::{roots, sidecars};
+use crate::install::rollout::ControlPlane;
+use crate::names::{self, SYSTEM};
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration, WebhookClientConfig,
+};
+use kube::Client;
+use kube::api::Api;
+use std::collections::BTreeSet;
+use x509_parser::pem::Pem;
+
+const REINSTALL: &str = "run `meltemi install` again";
+const LOGS: &str = "see `kubectl logs --namespace meltemi-system deployment/meltemi`; the leader keeps the caBundle";
+
+/// What is trusted for one webhook of a configuration.
+struct Webhook {
+    name: String,
+    bundle: Vec<u8>,
+}
+
+pub async fn check(client: &Client, planes: &[ControlPlane]) -> Result<Vec<Line>, kube::Error> {
+    let roots = roots::read(client).await?.remove(SYSTEM).unwrap_or_default();
+    let roots = certificates(roots.as_bytes());
+    let namespaces = sidecars::namespaces(client).await?;
+    let mut lines = Vec::new();
+    for plane in planes {
+        let injector = names::injector(&plane.revision);
+        let trusted = trust("injector", &injector, &mutating(client, &injector).await?, &roots);
+        lines.push(match trusted {
+            Ok(()) => dry_run::injection(client, &namespaces, &plane.revision).await,
+            Err(line) => line,
+        });
+        let validator = names::validator(&plane.revision);
+        let trusted = trust("validator", &validator, &validating(client, &validator).await?, &roots);
+        lines.push(match trusted {
+            Ok(()) => dry_run::validation(client, &plane.revision).await,
+            Err(line) => line,
+        });
+    }
+    Ok(lines)
+}
+
+async fn mutating(client: &Client, name: &str) -> Result<Vec<Webhook>, kube::Error> {
+    let found = Api::<MutatingWebhookConfiguration>::all(client.clone()).get_opt(name).await?;
+    let webhooks = found.into_iter().flat_map(|found| found.webhooks.into_iter().flatten());
+    Ok(webhooks.map(|one| webhook(one.name, one.client_config)).collect())
+}
+
+async fn validating(client: &Client, name: &str) -> Result<Vec<Webhook>, kube::Error> {
+    let found = Api::<ValidatingWebhookConfiguration>::all(client.clone()).get_opt(name).await?;
+    let webhooks = found.into_iter().flat_map(|found| found.webhooks.into_iter().flatten());
+    Ok(webhooks.map(|one| webhook(one.name, one.client_config)).collect())
+}
+
+fn webhook(name: String, client: WebhookClientConfig) -> Webhook {
+    Webhook { name, bundle: client.ca_bundle.map(|bundle| bundle.0).unwrap_or_default() }
+}
+
+/// The API server can believe these webhooks, or a line that says why not.
+fn trust(name: &'static str, configuration: &str, webhooks: &[Webhook], roots: &BTreeSet<Vec<u8>>) -> Result<(), Line> {
+    if webhooks.is_empty() {
+        return Err(Line::failed(name, format!("there is no webhook configuration {configuration}"), REINSTALL));
+    }
+    for webhook in webhooks {
+        let trusted = certificates(&webhook.bundle);
+        if trusted.is_empty() {
+            return Err(Line::failed(name, format!("the webhook {} has no caBundle", webhook.name), LOGS));
+        }
+        if trusted.is_disjoint(roots) {
+            let what = format!("the caBundle of the webhook {} holds none of this mesh's roots", webhook.name);
+            return Err(Line::failed(name, what, LOGS));
+        }
+    }
+    Ok(())
+}
+
+/// The certificates of a PEM text, however its lines are broken.
+fn certificates(pem: &[u8]) -> BTreeSet<Vec<u8>> {
+    Pem::iter_from_buffer(pem).filter_map(|pem| pem.ok()).map(|pem| pem.contents).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Webhook, certificates, trust};
+    use crate::check::line::Line;
+
+    fn pem(content: &str) -> String {
+        format!("-----BEGIN CERTIFICATE-----\n{content}\n-----END CERTIFICATE-----\n")
+    }
+
+    fn said(bundle: &str) -> Result<(), String> {
+        let webhooks = [Webhook { name: "w".to_owned(), bundle: bundle.into() }];
+        let roots = certificates(pem("AAAA").as_bytes());
+        trust("injector", "c", &webhooks, &roots).map_err(|line: Line| line.what)
+    }
+
+    #[test]
+    fn a_bundle_must_hold_a_root_of_the_mesh() {
+        assert_eq!(said(&(pem("BBBB") + &pem("AAAA"))), Ok(()));
+        assert_eq!(said(&pem("BBBB")), Err("the caBundle of the webhook w holds none of this mesh's roots".to_owned()));
+        assert_eq!(said(""), Err("the webhook w has no caBundle".to_owned()));
+    }
+}
