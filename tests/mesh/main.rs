@@ -13,7 +13,6 @@ mod gateway_routes;
 mod h2spec;
 mod hostile;
 mod hostile_peers;
-mod load;
 mod lossless;
 mod mtls;
 mod multiplex;
