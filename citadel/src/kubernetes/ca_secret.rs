@@ -16,7 +16,7 @@ use record::LogLimit;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::{ca_pem, explain};
+use super::{ca_pem, explain, explain_watch};
 use crate::backoff::Backoff;
 use crate::ca::{Authority, CertificateAuthority};
 use crate::metrics::CaSecretMetrics;
@@ -262,10 +262,7 @@ impl Keeper {
 
     fn report_unwatched(&self, name: &str, error: &watcher::Error) {
         if let Some(left_out) = self.unwatched.admit() {
-            let reason = match error {
-                watcher::Error::InitialListFailed(e) | watcher::Error::WatchStartFailed(e) => explain(e),
-                other => other.to_string(),
-            };
+            let reason = explain_watch(error);
             tracing::warn!(left_out, "changes of Secret {}/{name} go unseen: {reason}", self.options.namespace);
         }
     }

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use kube::runtime::watcher;
+
 /// What went wrong, without the layers that it went through.
 pub fn explain(error: &kube::Error) -> String {
     match error {
@@ -10,6 +12,17 @@ pub fn explain(error: &kube::Error) -> String {
         }
         kube::Error::Api(status) => format!("the API server answered {}: {}", status.code, status.message),
         other => format!("the API server cannot be reached: {}", innermost(other)),
+    }
+}
+
+/// The same for a watch, which goes on by itself.
+pub fn explain_watch(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => explain(error),
+        watcher::Error::WatchError(status) => format!("the API server answered {}: {}", status.code, status.message),
+        other @ watcher::Error::NoResourceVersion => other.to_string(),
     }
 }
 

@@ -7,5 +7,5 @@ mod review_cache;
 pub(crate) mod token_review;
 
 pub use ca_secret::{CaSecretOptions, CaStatus, OWN_SECRET, PLUGGED_SECRET, follow};
-pub use explain::explain;
+pub use explain::{explain, explain_watch};
 pub use token_review::TokenReviewer;

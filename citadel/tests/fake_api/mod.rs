@@ -34,6 +34,24 @@ pub enum Mood {
     Forbidding,
 }
 
+/// The way of one client to the server.
+#[derive(Clone, Default)]
+pub struct Line(Arc<Mutex<Mood>>);
+
+impl Line {
+    pub fn cut(&self) {
+        *self.0.lock().unwrap() = Mood::Silent;
+    }
+
+    pub fn mend(&self) {
+        *self.0.lock().unwrap() = Mood::Well;
+    }
+
+    fn mood(&self) -> Mood {
+        *self.0.lock().unwrap()
+    }
+}
+
 #[derive(Default)]
 struct State {
     table: Table,
@@ -54,8 +72,13 @@ impl FakeApi {
     }
 
     pub fn client(&self) -> kube::Client {
-        let fake = self.clone();
-        let service = tower::service_fn(move |request| fake.clone().serve(request));
+        self.client_over(&Line::default())
+    }
+
+    /// A client that can be cut off while others are not.
+    pub fn client_over(&self, line: &Line) -> kube::Client {
+        let (fake, line) = (self.clone(), line.clone());
+        let service = tower::service_fn(move |request| fake.clone().serve(request, line.mood()));
         kube::Client::new(service, "default")
     }
 
@@ -111,13 +134,13 @@ impl FakeApi {
         self.0.lock().unwrap()
     }
 
-    async fn serve(self, request: Request<Body>) -> Result<Answer, std::io::Error> {
+    async fn serve(self, request: Request<Body>, line: Mood) -> Result<Answer, std::io::Error> {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
         let mood = {
             let mut state = self.state();
             state.calls.push(format!("{} {}", parts.method, parts.uri.path()));
-            state.mood
+            if line == Mood::Well { state.mood } else { line }
         };
         match mood {
             Mood::Away => return Err(std::io::Error::from(std::io::ErrorKind::ConnectionRefused)),

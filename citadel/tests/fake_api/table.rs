@@ -150,6 +150,7 @@ impl Table {
     pub fn create(&mut self, collection: &Place, object: Value) -> Result<Value, Refused> {
         let name = object["metadata"]["name"].as_str().map(str::to_owned);
         let place = Place { name, ..collection.clone() };
+        self.in_a_namespace(&place)?;
         if self.objects.contains_key(&place) {
             return Err((409, "AlreadyExists"));
         }
@@ -158,6 +159,13 @@ impl Table {
         }
         self.put(&place, object);
         Ok(self.objects[&place].clone())
+    }
+
+    /// Tests that name no namespaces need none.
+    fn in_a_namespace(&self, place: &Place) -> Result<(), Refused> {
+        let mut namespaces = self.objects.keys().filter(|other| other.resource == "namespaces").peekable();
+        let free = namespaces.peek().is_none() || place.namespace.is_none();
+        if free || namespaces.any(|other| other.name == place.namespace) { Ok(()) } else { Err((404, "NotFound")) }
     }
 
     pub fn replace(&mut self, place: &Place, object: Value) -> Result<Value, Refused> {
@@ -172,6 +180,7 @@ impl Table {
 
     pub fn patch(&mut self, place: &Place, kind: &str, body: &[u8]) -> Result<Value, Refused> {
         let apply = kind == "application/apply-patch+yaml";
+        self.in_a_namespace(place)?;
         let now = self.objects.get(place).cloned();
         let mut object = match now {
             None if apply => json!({}),

@@ -1,7 +1,7 @@
 //! The control plane over a directory: keys and tokens are files beside the objects, and there is one replica.
 
 use super::args::{DirectoryArgs, SharedArgs};
-use super::serve::{Parts, serve};
+use super::serve::{Parts, own_identity, serve};
 use anyhow::Context;
 use citadel::ca::CertificateAuthority;
 use citadel::server::CertificateService;
@@ -11,6 +11,9 @@ use pilot::world::Mesh;
 use pilot::{Pilot, PilotOptions, SourceOptions};
 use record::Metrics;
 use std::sync::Arc;
+
+/// What the control plane is called where there is no cluster to say so.
+const NAMESPACE: &str = "meltemi-system";
 
 pub(super) async fn run(shared: SharedArgs, args: DirectoryArgs) -> anyhow::Result<()> {
     let metrics = Metrics::new();
@@ -24,5 +27,6 @@ pub(super) async fn run(shared: SharedArgs, args: DirectoryArgs) -> anyhow::Resu
     let mesh = Mesh { trust_domain: shared.trust_domain.as_str().into(), ..Mesh::default() };
     let pilot = Pilot::start(PilotOptions { source: SourceOptions::Directory(config_dir), mesh }, &metrics)?;
     let certificates = CertificateService::new(authority.clone(), tokens, &metrics);
-    serve(shared, Parts { pilot, trust_domain, authority, certificates: Some(certificates), metrics }).await
+    let identity = own_identity(authority, &trust_domain, NAMESPACE)?;
+    serve(shared, Parts { pilot, trust_domain, identity, certificates, metrics }).await
 }

@@ -3,7 +3,8 @@
 use super::args::SharedArgs;
 use super::pages;
 use anyhow::Context;
-use citadel::ca::CertificateAuthority;
+use citadel::Identity;
+use citadel::ca::Authority;
 use citadel::grpc::PeerInfo;
 use citadel::own::{ServerNames, server_identity};
 use citadel::server::CertificateService;
@@ -27,8 +28,9 @@ const OWN_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) struct Parts {
     pub(super) pilot: Pilot,
     pub(super) trust_domain: TrustDomain,
-    pub(super) authority: Arc<CertificateAuthority>,
-    pub(super) certificates: Option<CertificateService>,
+    /// What the control plane proves to be.
+    pub(super) identity: Identity,
+    pub(super) certificates: CertificateService,
     pub(super) metrics: Metrics,
 }
 
@@ -58,12 +60,10 @@ pub(super) async fn serve(args: SharedArgs, parts: Parts) -> anyhow::Result<()> 
 
 /// xDS, certificates and telemetry on the TLS port.
 async fn serve_proxies(secure: TcpListener, hub: &Hub, parts: Parts) -> anyhow::Result<()> {
-    let Parts { pilot, trust_domain, authority, certificates, metrics } = parts;
-    let (identity, renewal) = server_identity(authority, names(&trust_domain)?)?;
-    tokio::spawn(renewal);
+    let Parts { pilot, trust_domain, identity, certificates, metrics } = parts;
     let router = citadel::grpc::server()
         .add_service(AdsServer::new(pilot.catalog(), |extensions| peer(extensions.get())).into_service())
-        .add_optional_service(certificates)
+        .add_service(certificates)
         .add_service(hub.metrics_service(|extensions| peer(extensions.get())));
     // A client certificate is optional: who has none yet comes for the first with a token.
     let tls_config = tls::server(&identity, ClientAuth::Optional, &[trust_domain], &[b"h2"])?;
@@ -89,14 +89,22 @@ async fn monitoring(
     })
 }
 
-async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+pub(super) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))
 }
 
-/// The names that clients of this control plane, or of an Istiod that it stands in for, verify.
-fn names(trust_domain: &TrustDomain) -> anyhow::Result<ServerNames> {
-    let dns = ["meltemi.meltemi-system.svc", "istiod.istio-system.svc"].map(str::to_owned).to_vec();
-    Ok(ServerNames { id: trust_domain.workload("meltemi-system", "meltemi")?, dns, ttl: OWN_TTL })
+/// The control plane's own identity, renewed for as long as the process runs. Its names are those that clients of this
+/// control plane, or of an Istiod that it stands in for, verify.
+pub(super) fn own_identity(
+    authority: impl Into<Authority>,
+    trust_domain: &TrustDomain,
+    namespace: &str,
+) -> anyhow::Result<Identity> {
+    let dns = vec![format!("meltemi.{namespace}.svc"), "istiod.istio-system.svc".to_owned()];
+    let names = ServerNames { id: trust_domain.workload(namespace, "meltemi")?, dns, ttl: OWN_TTL };
+    let (identity, renewal) = server_identity(authority, names)?;
+    tokio::spawn(renewal);
+    Ok(identity)
 }
 
 fn peer(info: Option<&PeerInfo>) -> Option<String> {
@@ -115,7 +123,8 @@ impl MeshState for Shares {
     }
 }
 
-fn stopped() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+/// Ends with SIGTERM or SIGINT.
+pub(super) fn stopped() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
