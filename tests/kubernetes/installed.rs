@@ -1,6 +1,7 @@
 //! Meltemi on a cluster of its own, installed with the command that a user runs. It is started once for all tests that
 //! leave it as they found it; a test that fails shows the state of the cluster.
 
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +16,8 @@ use crate::Outcome;
 
 /// The namespace of the control plane.
 pub const SYSTEM: &str = "meltemi-system";
+/// Where every sidecar shows its metrics.
+const METRICS_PORT: u16 = 15090;
 /// How long something may take that takes a second or two on a machine that has nothing else to do.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
@@ -169,6 +172,33 @@ impl Installed {
     pub fn network(&self, namespace: &str, label: &str) -> Result<Namespaces, String> {
         let pod = self.pod(namespace, label)?;
         self.cluster.pod_network(namespace, &pod).map_err(|error| error.to_string())
+    }
+
+    /// The address of a Service.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn address(&self, namespace: &str, service: &str, port: u16) -> Result<SocketAddr, String> {
+        let path = format!("/api/v1/namespaces/{namespace}/services/{service}");
+        let service = self.cluster.get(&path).map_err(|error| error.to_string())?;
+        let ip = service["spec"]["clusterIP"].as_str().and_then(|ip| ip.parse::<IpAddr>().ok());
+        ip.map(|ip| (ip, port).into()).ok_or_else(|| format!("{path} has no address"))
+    }
+
+    /// The metrics of a pod's sidecar, as Prometheus reads them.
+    ///
+    /// # Errors
+    /// When the sidecar does not answer.
+    pub fn metrics(&self, namespace: &str, pod: &str) -> Result<String, String> {
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}");
+        let status = &self.cluster.get(&path).map_err(|error| error.to_string())?["status"];
+        let ip = status["podIP"].as_str().and_then(|ip| ip.parse::<IpAddr>().ok()).ok_or("the pod has no address")?;
+        let read = || {
+            let stream = TcpStream::connect_timeout(&(ip, METRICS_PORT).into(), LIMIT)?;
+            stream.set_read_timeout(Some(LIMIT))?;
+            lab::http::get(stream, pod, "/stats/prometheus", &[])
+        };
+        read().map(|answer| answer.text()).map_err(|error| format!("metrics of {namespace}/{pod}: {error}"))
     }
 
     /// The process of the control plane.

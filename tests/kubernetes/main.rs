@@ -3,7 +3,15 @@
 //! Without root there is no cluster: one line says so, and in CI it is a failure.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod api;
 mod basics;
+mod calls;
+mod installed;
+mod lossless;
+mod opting;
+mod rollout;
+mod strict;
+mod traffic;
 
 use std::process::ExitCode;
 
@@ -17,8 +25,12 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Tests start clusters of their own, which would all start at once.
     arguments.test_threads = Some(1);
-    let tests = [basics::tests()];
-    let work = |_| libtest_mimic::run(&arguments, tests.into_iter().flatten().collect()).exit_code();
+    let tests = [basics::tests(), opting::tests(), traffic::tests(), strict::tests(), rollout::tests(), lossless::tests()];
+    let work = |_| {
+        let code = libtest_mimic::run(&arguments, tests.into_iter().flatten().collect()).exit_code();
+        installed::end();
+        code
+    };
     match cluster::run(&[], work) {
         Ok(code) => code,
         Err(ClusterError::NotRoot) if std::env::var_os("CI").is_none() => {
@@ -35,6 +47,11 @@ fn main() -> ExitCode {
 /// A test by its name, `file::what holds`.
 fn test(name: &str, body: fn() -> Outcome) -> Trial {
     Trial::test(name, body)
+}
+
+/// Whether there is time for the long form of a test.
+fn heavy() -> bool {
+    std::env::var_os("MELTEMI_HEAVY").is_some()
 }
 
 /// Fails with a text unless the condition holds.

@@ -1,0 +1,59 @@
+//! Calls from a pod by Istio's echo client, and what the server says that it saw.
+
+use crate::installed::Installed;
+
+/// The container of pods that can call.
+pub const ECHO: &str = "echo";
+
+/// What the client printed of one call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer(String);
+
+impl Answer {
+    /// What stands behind `name=`: of the answer or of what the server saw.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.0.lines().find_map(|line| line.split_once("] ")?.1.strip_prefix(name)?.strip_prefix('='))
+    }
+
+    /// A header of the request as the server saw it, by its canonical name such as `X-Request-Id`.
+    pub fn request_header(&self, name: &str) -> Option<&str> {
+        self.headers(name).next()
+    }
+
+    /// All request headers of this name.
+    pub fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let lines = self.0.lines().filter_map(|line| line.split_once("] RequestHeader="));
+        lines.filter_map(move |(_, header)| header.strip_prefix(name)?.strip_prefix(':'))
+    }
+
+    /// The identity that the server's sidecar saw in the caller's certificate.
+    pub fn caller(&self) -> Option<&str> {
+        let elements = self.request_header("X-Forwarded-Client-Cert")?.split([';', ',']);
+        elements.filter_map(|element| element.strip_prefix("URI=")).last()
+    }
+
+    /// Fails with all that was printed unless the status is 200 and the server's pod has this name or generated name.
+    pub fn came_from(&self, pod: &str) -> Result<(), String> {
+        let served = self.field("Hostname").is_some_and(|name| name == pod || name.starts_with(&format!("{pod}-")));
+        if self.field("StatusCode") == Some("200") && served { Ok(()) } else { Err(format!("not {pod}: {}", self.0)) }
+    }
+}
+
+impl std::fmt::Display for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Installed {
+    /// Calls from the pod with the label `app=<app>`; `arguments` end with a URL.
+    ///
+    /// # Errors
+    /// When there is no answer at all, or it is not the expected one of TCP. Any HTTP status is an answer.
+    pub fn call(&self, namespace: &str, app: &str, arguments: &[&str]) -> Result<Answer, String> {
+        let pod = self.pod(namespace, &format!("app={app}"))?;
+        let words = [&["client", "--timeout=5s"], arguments].concat();
+        let said = self.cluster.exec(namespace, &pod, ECHO, &words);
+        said.map(Answer).map_err(|error| format!("{app} -> {}: {error}", arguments.join(" ")))
+    }
+}
