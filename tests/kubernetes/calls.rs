@@ -16,7 +16,7 @@ impl Answer {
     }
 
     /// A header of the request as the server saw it, by its canonical name such as `X-Request-Id`.
-    pub fn request_header(&self, name: &str) -> Option<&str> {
+    pub fn request_header<'a>(&'a self, name: &'a str) -> Option<&'a str> {
         self.headers(name).next()
     }
 

@@ -3,11 +3,13 @@
 //! Without root there is no cluster: one line says so, and in CI it is a failure.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod admission;
 mod api;
 mod basics;
 mod calls;
 mod installed;
 mod lossless;
+mod many;
 mod opting;
 mod rollout;
 mod strict;
@@ -25,7 +27,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Tests start clusters of their own, which would all start at once.
     arguments.test_threads = Some(1);
-    let tests = [basics::tests(), opting::tests(), traffic::tests(), strict::tests(), rollout::tests(), lossless::tests()];
+    let tests = [basics::tests(), opting::tests(), traffic::tests(), strict::tests(), rollout::tests(), admission::tests(), many::tests(), lossless::tests()];
     let work = |_| {
         let code = libtest_mimic::run(&arguments, tests.into_iter().flatten().collect()).exit_code();
         installed::end();
