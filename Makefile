@@ -25,6 +25,11 @@ build: ## the program, for work and tests
 release: ## the program as it ships
 	cargo build --locked --release --package meltemi
 
+images: release ## the container images, as archives for ctr, docker or skopeo; OUT=folder says where
+	@manifests/scripts/tools.sh images
+	cargo build --locked --package images
+	@$(CARGO_TARGET_DIR)/debug/images --program $(CARGO_TARGET_DIR)/release/meltemi --out $(or $(OUT),$(CARGO_TARGET_DIR)/images)
+
 bench: bench-tools ## our proxy beside Envoy, HAProxy and nginx, some 40 minutes; ARGS="--loads http1 --runs 3" for less
 	@$(BENCH) run $(ARGS)
 
@@ -42,7 +47,7 @@ bench-tools: release
 	@manifests/scripts/tools.sh bench
 	cargo build --locked --release --package bench
 
-cluster: ## a Kubernetes cluster of one node; prints how to use it, Ctrl-C ends it and leaves nothing
+cluster: build ## a Kubernetes cluster of one node with Meltemi; prints how to use it, Ctrl-C ends it and leaves nothing
 	@manifests/scripts/tools.sh kubernetes
 	cargo build --locked --package tests --bin cluster
 	@$(CARGO_TARGET_DIR)/debug/cluster
@@ -78,4 +83,4 @@ fmt: ## formats the code
 	cargo fmt --all
 
 
-.PHONY: cluster test-cluster test-hostile help demo build release test test-unit lint forget fmt bench bench-quick bench-tools instructions
+.PHONY: cluster test-cluster test-hostile help demo build release images test test-unit lint forget fmt bench bench-quick bench-tools instructions

@@ -230,6 +230,30 @@ async fn a_client_waits_for_a_ca_that_is_not_there_yet() {
 }
 
 #[tokio::test]
+async fn a_root_that_is_added_to_the_file_is_trusted_long_before_the_renewal() {
+    let plane = ControlPlane::start().await;
+    let file = plane.mesh.dir.path().join("roots.pem");
+    std::fs::write(&file, plane.mesh.ca.roots_pem()).unwrap();
+    let mut options = plane.options(Some(plane.token_file("catalog")));
+    options.roots = Roots::File(file.clone());
+    let identity = Identity::empty();
+    let running = identity.clone();
+    tokio::spawn(async move { client::run(options, running, &record::Metrics::new()).await });
+    let before = timeout(Duration::from_secs(10), identity.ready()).await.unwrap();
+    assert_eq!(before.roots().len(), 1);
+
+    let mut changes = identity.changes();
+    let added = Mesh::new();
+    std::fs::write(&file, format!("{}{}", plane.mesh.ca.roots_pem(), added.ca.roots_pem())).unwrap();
+    tokio::time::pause();
+    timeout(Duration::from_secs(30), changes.changed()).await.expect("it waits for the renewal").unwrap();
+    let after = identity.current().unwrap();
+    assert_eq!(after.roots().len(), 2);
+    assert_eq!(after.chain(), before.chain(), "the certificate is the same");
+    after.verify_chain().unwrap();
+}
+
+#[tokio::test]
 async fn a_certificate_of_somebody_else_is_not_taken() {
     let plane = ControlPlane::start().await;
     let mut options = plane.options(Some(plane.token_file("catalog")));

@@ -8,6 +8,9 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Without a cluster to ask, Helm takes one of its own age, for which the charts may be too new.
+const OLDEST_KUBERNETES: &str = "1.33.0";
+
 /// The program `helm`, with the flags that choose the cluster.
 #[derive(Debug, Clone)]
 pub struct Helm {
@@ -48,7 +51,7 @@ impl Helm {
     /// The objects of a release, as YAML, without asking the cluster anything.
     pub fn render(&self, release: &str, chart: &Path, values: &[String]) -> anyhow::Result<String> {
         let chart = chart.to_string_lossy();
-        let words = ["template", release, &chart, "--namespace", SYSTEM];
+        let words = ["template", release, &chart, "--namespace", SYSTEM, "--kube-version", OLDEST_KUBERNETES];
         self.run(words.into_iter().chain(values.iter().map(String::as_str)))
     }
 

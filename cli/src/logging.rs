@@ -13,12 +13,12 @@ pub enum LogFormat {
     Json,
 }
 
-/// kube repeats at each attempt what we tell once, with its cause and remedy.
-const DEFAULT: &str = "info,kube_runtime=error,kube_client=error";
+/// What is logged unless RUST_LOG says otherwise. What fails on the way to an API server is said by whoever asked it.
+const DEFAULT_FILTER: &str = "info,kube_client=off,kube_runtime=off";
 
 /// Level `info` unless RUST_LOG says otherwise.
 pub fn start(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     match format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),

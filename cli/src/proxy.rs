@@ -3,6 +3,7 @@
 use crate::workload::WorkloadArgs;
 use clap::{Args, ValueEnum};
 use proxy::ProxyOptions;
+use proxy::app_probes::Declared;
 use proxy::options::{AccessLogTarget, WhenUnreachable};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -32,6 +33,10 @@ pub struct ProxyArgs {
     /// Metrics in Prometheus' format; may be given several times.
     #[arg(long, default_values = ["0.0.0.0:15020", "0.0.0.0:15090"])]
     metrics: Vec<SocketAddr>,
+    /// What the kubelet asks the application and asks here instead, below /app-health/ on the metrics' ports: JSON, as
+    /// injection writes it.
+    #[arg(long, env = "ISTIO_KUBE_APP_PROBERS", default_value = "", hide_default_value = true)]
+    app_probers: String,
     /// Threads that carry traffic.
     #[arg(long, env = "ISTIO_PROXY_CONCURRENCY", default_value_t = 1)]
     concurrency: usize,
@@ -70,16 +75,16 @@ enum Unreachable {
 /// Runs until SIGTERM and the drain that follows.
 pub fn run(args: ProxyArgs) -> anyhow::Result<()> {
     args.workload.check()?;
-    Ok(proxy::run(options(args))?)
+    Ok(proxy::run(options(args)?)?)
 }
 
-fn options(args: ProxyArgs) -> ProxyOptions {
+fn options(args: ProxyArgs) -> anyhow::Result<ProxyOptions> {
     let workload = args.workload;
     let label = |names: &[&str]| {
         let find = |name: &&str| workload.labels.iter().find(|(label, _)| label == name);
         names.iter().find_map(find).map(|(_, value)| value.clone()).unwrap_or_default()
     };
-    ProxyOptions {
+    Ok(ProxyOptions {
         node: NodeInfo { features: [ON_DEMAND.to_owned()].into(), ..workload.node(USER_AGENT) },
         version: label(&["version", "app.kubernetes.io/version"]),
         app: label(&["app", "app.kubernetes.io/name"]),
@@ -95,6 +100,7 @@ fn options(args: ProxyArgs) -> ProxyOptions {
         admin: args.admin,
         readiness: args.readiness,
         metrics: args.metrics,
+        app_probes: Declared::parse(&args.app_probers)?,
         mark: workload.mark,
         workers: args.concurrency,
         discovery_timeout: args.discovery_timeout,
@@ -116,5 +122,5 @@ fn options(args: ProxyArgs) -> ProxyOptions {
         allocations: Some(crate::allocations::count),
         #[cfg(not(debug_assertions))]
         allocations: None,
-    }
+    })
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what a make target needs beyond Rust and make: `tools.sh demo|test|kubernetes|lint|bench|instructions`.
+# Installs what a make target needs beyond Rust and make: `tools.sh demo|images|test|kubernetes|lint|bench|instructions`.
 # System packages only as root; without root it says in one line what is missing.
 set -eu
 
@@ -105,10 +105,11 @@ deny() { # checks licences, sources and banned crates
 
 case "${1:-}" in
 demo) packages ip:iproute2 iptables:iptables nft:nftables ;;
+images) packages iptables-restore:iptables ldd:libc-bin dpkg-query:dpkg ;;
 test) packages ip:iproute2 iptables:iptables nft:nftables strace:strace && envoy && h2spec ;;
 kubernetes) kubernetes ;;
 lint) deny ;;
 bench) packages ip:iproute2 iptables:iptables nft:nftables && envoy && rivals ;;
 instructions) packages ip:iproute2 iptables:iptables nft:nftables valgrind:valgrind ;;
-*) echo "usage: tools.sh demo|test|kubernetes|lint|bench|instructions" >&2 && exit 2 ;;
+*) echo "usage: tools.sh demo|images|test|kubernetes|lint|bench|instructions" >&2 && exit 2 ;;
 esac

@@ -25,7 +25,7 @@ pub enum Key {
     MeshAuthentication,
     /// What `World::workload_info` says of an address.
     Workload(IpAddr),
-    /// Which services have an address, and their ports.
+    /// Which services have an address, and their ports; also which headless services have an endpoint there.
     Address(IpAddr),
     /// Which host-only services have a port, and what they are.
     HostOnly(u16),
@@ -115,7 +115,7 @@ fn names(services: &[Arc<Service>]) -> Vec<impl PartialEq> {
             service.addresses.clone(),
             ports,
             service.headless,
-            service.kind,
+            service.kind.clone(),
             service.export_to.clone(),
         )
     };
@@ -128,6 +128,11 @@ fn endpoints(old: &Endpoints, new: &Endpoints, changed: &mut Changed) {
     let fresh = new.iter().filter(|(key, list)| !same(key, list, old)).map(|(key, _)| key);
     let gone = old.iter().filter(|(key, _)| new.get(key).is_none()).map(|(key, _)| key);
     changed.extend(fresh.chain(gone).map(|(host, _)| Key::Endpoints(host.clone())));
+    let dialled = differing(old.dialled(), new.dialled(), |a, b| {
+        a.len() == b.len()
+            && a.iter().zip(b).all(|((a, at), (b, bt))| a == b && (Arc::ptr_eq(at, bt) || at.ports == bt.ports))
+    });
+    changed.extend(dialled.into_iter().map(Key::Address));
 }
 
 fn workloads(old: &Workloads, new: &Workloads, changed: &mut Changed) {

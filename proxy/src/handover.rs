@@ -11,6 +11,7 @@ use record::access_log::AccessLog;
 use record::{Metrics, Workload};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::app_probes::AppProbes;
 use crate::descriptors::Descriptors;
 use crate::model::Tables;
 use crate::options::ProxyOptions;
@@ -39,6 +40,8 @@ pub struct Handover {
     pub metrics: Metrics,
     /// Counters that are not Istio's.
     pub stats: Stats,
+    /// The application's probes.
+    pub app_probes: AppProbes,
     /// The access log, if one is kept.
     pub access_log: Option<AccessLog>,
     started: Instant,
@@ -83,6 +86,7 @@ impl Handover {
             tls: TlsConfigs::new(identity.clone(), &options.trust_domain),
             stats: Stats::new(&metrics),
             tables: ArcSwap::default(),
+            app_probes: AppProbes::new(&options.app_probes, options.node.ip, options.mark),
             started: Instant::now(),
             connections: AtomicU64::new(0),
             options,

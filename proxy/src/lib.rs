@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod app_probes;
 pub mod buffers;
 pub mod bulk;
 pub mod capture;

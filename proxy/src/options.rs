@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use xds::node::NodeInfo;
 
+use crate::app_probes::Declared;
+
 /// Settings of one proxy process; everything else comes from the control plane.
 #[derive(Debug, Clone)]
 pub struct ProxyOptions {
@@ -39,6 +41,8 @@ pub struct ProxyOptions {
     pub readiness: SocketAddr,
     /// Prometheus, on each of these.
     pub metrics: Vec<SocketAddr>,
+    /// What the kubelet asks the application, and asks us for instead.
+    pub app_probes: Declared,
     /// `SO_MARK` of our own connections, where the redirect rules tell them apart by mark and not by uid.
     pub mark: Option<u32>,
     /// Threads that carry traffic.

@@ -1,64 +1,113 @@
-//! The cluster itself: what it must do before a mesh on it means anything, and that it leaves nothing behind.
+//! The cluster itself: what it must do before a mesh on it means anything.
 
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use cluster::{Cluster, ECHO_IMAGE, Options, echo};
+use cluster::{Cluster, Component, Options, ProxyMode, echo};
 use libtest_mimic::Trial;
 
-use crate::{Outcome, ensure, test};
+use crate::shared::shared;
+use crate::{Outcome, ensure, test, workloads};
 
 pub fn tests() -> Vec<Trial> {
-    vec![test("basics::pods_reach_services_by_name_and_programs_run_in_them", pods)]
+    vec![
+        test("basics::pods_reach_services_by_name_and_programs_run_in_them", services),
+        test("basics::pods_reach_what_is_outside_by_the_name_that_a_test_gave_it", outside),
+        test("basics::parts_of_the_control_plane_go_and_come_back_while_pods_go_on", parts_come_back),
+        test("basics::two_clusters_run_side_by_side_and_reach_one_another", two_clusters),
+    ]
 }
 
-/// How long pods may take to be ready on a busy machine.
-const LIMIT: Duration = Duration::from_secs(60);
-
-fn pods() -> Outcome {
+fn services() -> Outcome {
+    let cluster = shared()?;
+    let namespace = "services";
     let started = Instant::now();
-    let cluster = Cluster::start(Options::default())?;
-    println!("a Ready node after {:?}", started.elapsed());
-    cluster.load(&echo(cluster.programs())?)?;
-    let started = Instant::now();
-    cluster.apply(&workload("server"))?;
-    cluster.apply(&workload("client"))?;
-    cluster.kubectl(&["wait", "--for=condition=Available", "--timeout=60s", "deployment", "server", "client"])?;
-    println!("two pods after {:?}", started.elapsed());
-    let client = cluster.kubectl(&["get", "pod", "--selector=app=client", "--output=name"])?;
-    let names = ["http://server/", "http://server.default/", "http://server.default.svc.cluster.local/"];
-    for url in names {
-        let answer =
-            cluster.wait_until(url, LIMIT, || cluster.exec("default", client.trim(), "echo", &["client", url]))?;
-        ensure!(answer.contains("StatusCode=200"), "{url}: {answer}");
-        ensure!(answer.contains("Hostname=server-"), "{url}: not answered by the server's pod: {answer}");
+    workloads::echo(cluster, namespace, "server")?;
+    println!("a pod is ready after {:?}", started.elapsed());
+    workloads::echo(cluster, namespace, "client")?;
+    let client = workloads::pod(cluster, namespace, "client")?;
+    for name in ["server", "server.services", "server.services.svc.cluster.local"] {
+        workloads::reaches(cluster, namespace, &client, &format!("http://{name}/"), "server-")?;
     }
-    let wrong = cluster.exec("default", client.trim(), "echo", &["client", "http://nobody/"]);
-    ensure!(wrong.is_err(), "a Service that does not exist answered: {wrong:?}");
+    workloads::reaches(cluster, namespace, &client, "http://client/", "client-")?;
+    let nobody = workloads::call(cluster, namespace, &client, "http://nobody/");
+    ensure!(nobody.is_err(), "a Service that does not exist answered: {nobody:?}");
     Ok(())
 }
 
-fn workload(name: &str) -> String {
-    format!(
-        r#"
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: {name}}}
-spec:
-  selector: {{matchLabels: {{app: {name}}}}}
-  template:
-    metadata: {{labels: {{app: {name}}}}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-        - name: echo
-          image: {ECHO_IMAGE}
-          args: ["--port=8080"]
-          readinessProbe: {{httpGet: {{port: 8080}}, periodSeconds: 1}}
----
-apiVersion: v1
-kind: Service
-metadata: {{name: {name}}}
-spec: {{selector: {{app: {name}}}, ports: [{{name: http, port: 80, targetPort: 8080}}]}}
-"#
-    )
+fn outside() -> Outcome {
+    let cluster = shared()?;
+    let namespace = "outside";
+    workloads::echo(cluster, namespace, "client")?;
+    let client = workloads::pod(cluster, namespace, "client")?;
+    let address = cluster.addresses().outside();
+    let listener = std::net::TcpListener::bind((address, 0))?;
+    let port = listener.local_addr()?.port();
+    cluster.name_outside("legacy.example", address.into())?;
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = std::io::Write::write_all(&mut stream, b"HTTP/1.1 418 I'm a teapot\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    let url = format!("http://legacy.example:{port}/");
+    cluster.wait_until(&url, workloads::LIMIT, || match workloads::call(cluster, namespace, &client, &url) {
+        Ok(answer) if answer.contains("StatusCode=418") => Ok(()),
+        other => Err(format!("{other:?}")),
+    })?;
+    Ok(())
+}
+
+fn parts_come_back() -> Outcome {
+    let cluster = shared()?;
+    let namespace = "parts";
+    workloads::echo(cluster, namespace, "server")?;
+    let ip = cluster.kubectl(&[
+        "get",
+        "service",
+        "server",
+        "--namespace",
+        namespace,
+        "--output=jsonpath={.spec.clusterIP}",
+    ])?;
+    let service = (ip.parse::<Ipv4Addr>()?, 80);
+    let answers = || -> Result<u16, String> {
+        let stream =
+            cluster.node().connect(service.into(), Duration::from_secs(2)).map_err(|error| error.to_string())?;
+        let answer = lab::http::get(stream, "server", "/", &[]).map_err(|error| error.to_string())?;
+        Ok(answer.status)
+    };
+    for component in [Component::ApiServer, Component::KubeProxy, Component::Kubelet, Component::Containerd] {
+        let before = cluster.process(component);
+        cluster.stop_component(component);
+        ensure!(cluster.process(component).is_none(), "{component} still runs");
+        ensure!(answers() == Ok(200), "without {component}: {:?}", answers());
+        if component == Component::ApiServer {
+            let refused = cluster.kubectl(&["get", "nodes"]);
+            ensure!(refused.is_err(), "an API server that is away answered: {refused:?}");
+        }
+        cluster.start_component(component)?;
+        ensure!(cluster.process(component) != before, "{component} is the same process as before");
+    }
+    // All of them are needed for this.
+    workloads::echo(cluster, namespace, "after")?;
+    Ok(())
+}
+
+fn two_clusters() -> Outcome {
+    let first = shared()?;
+    let second = Cluster::start(Options { proxy_mode: ProxyMode::Nftables })?;
+    second.load(&echo(second.programs())?)?;
+    let namespace = "neighbours";
+    workloads::echo(first, namespace, "one")?;
+    workloads::echo(&second, namespace, "two")?;
+    let ip =
+        second.kubectl(&["get", "pods", "--namespace", namespace, "--output=jsonpath={.items[0].status.podIP}"])?;
+    let pod = workloads::pod(first, namespace, "one")?;
+    workloads::reaches(first, namespace, &pod, &format!("http://{ip}:8080/"), "two-")?;
+    // Names and Services are each cluster's own.
+    let pod = workloads::pod(&second, namespace, "two")?;
+    workloads::reaches(&second, namespace, &pod, "http://two/", "two-")?;
+    let stranger = workloads::call(&second, namespace, &pod, "http://one/");
+    ensure!(stranger.is_err(), "a Service of the other cluster answered by its name: {stranger:?}");
+    Ok(())
 }

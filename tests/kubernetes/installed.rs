@@ -2,7 +2,6 @@
 //! leave it as they found it; a test that fails shows the state of the cluster.
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,7 +11,7 @@ use images::ours;
 use lab::Namespaces;
 use libtest_mimic::Trial;
 
-use crate::Outcome;
+use crate::{Outcome, meltemi};
 
 /// The namespace of the control plane.
 pub const SYSTEM: &str = "meltemi-system";
@@ -89,8 +88,8 @@ impl Installed {
         let cluster = Cluster::start(Options::default())?;
         cluster.gateway_api_crds()?;
         cluster.load(&echo(cluster.programs())?)?;
-        cluster.load(&ours::meltemi(&program())?.uncompressed())?;
-        cluster.load(&ours::init(&program())?.uncompressed())?;
+        cluster.load(&ours::meltemi(&meltemi())?.uncompressed())?;
+        cluster.load(&ours::init(&meltemi())?.uncompressed())?;
         Ok(Installed { cluster })
     }
 
@@ -100,7 +99,7 @@ impl Installed {
     /// When its status is not 0: with all that it printed.
     pub fn meltemi(&self, arguments: &[&str]) -> Result<String, String> {
         let helm = self.cluster.programs().get("helm").map_err(|error| error.to_string())?;
-        let mut command = Command::new(program());
+        let mut command = Command::new(meltemi());
         command.args(arguments).env("KUBECONFIG", self.cluster.kubeconfig_file()).env("HELM", helm);
         // Where Helm keeps what it has learned.
         let output = command.env("HOME", self.cluster.folder()).output().map_err(|error| error.to_string())?;
@@ -224,10 +223,4 @@ impl Installed {
             println!("$ kubectl {}\n{said}", look.join(" "));
         }
     }
-}
-
-/// The program under test: beside this one, built by the same cargo.
-pub fn program() -> PathBuf {
-    let own = std::env::current_exe().expect("the path of this program");
-    own.ancestors().nth(2).expect("target/debug").join("meltemi")
 }

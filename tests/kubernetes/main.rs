@@ -7,14 +7,19 @@ mod admission;
 mod api;
 mod basics;
 mod calls;
+mod conformance;
 mod installed;
+mod leftovers;
 mod lossless;
 mod many;
 mod opting;
 mod rollout;
+mod shared;
 mod strict;
 mod traffic;
+mod workloads;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use cluster::ClusterError;
@@ -27,7 +32,18 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Tests start clusters of their own, which would all start at once.
     arguments.test_threads = Some(1);
-    let tests = [basics::tests(), opting::tests(), traffic::tests(), strict::tests(), rollout::tests(), admission::tests(), many::tests(), lossless::tests()];
+    let tests = [
+        basics::tests(),
+        leftovers::tests(),
+        opting::tests(),
+        traffic::tests(),
+        strict::tests(),
+        rollout::tests(),
+        admission::tests(),
+        many::tests(),
+        lossless::tests(),
+        conformance::tests(),
+    ];
     let work = |_| {
         let code = libtest_mimic::run(&arguments, tests.into_iter().flatten().collect()).exit_code();
         installed::end();
@@ -54,6 +70,12 @@ fn test(name: &str, body: fn() -> Outcome) -> Trial {
 /// Whether there is time for the long form of a test.
 fn heavy() -> bool {
     std::env::var_os("MELTEMI_HEAVY").is_some()
+}
+
+/// The program under test: beside this one, built by the same cargo.
+fn meltemi() -> PathBuf {
+    let own = std::env::current_exe().expect("the path of this program");
+    own.ancestors().nth(2).expect("target/debug").join("meltemi")
 }
 
 /// Fails with a text unless the condition holds.

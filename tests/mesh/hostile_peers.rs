@@ -7,10 +7,11 @@ use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use lab::{Lab, Pod};
+use lab::{Lab, Pod, SidecarKind};
 use libtest_mimic::Trial;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use crate::apart::{self, Cpus, on_own_thread};
 use crate::config::Config;
 use crate::origin::Origin;
 use crate::raw_h2::{
@@ -41,18 +42,23 @@ const CALM: u32 = 11;
 
 pub fn tests() -> Vec<Trial> {
     vec![
-        test("hostile_peers::floods_of_http2_frames_are_cut_and_counted_and_harm_nobody", floods),
-        test("hostile_peers::an_honest_client_with_many_tiny_data_frames_is_served", tiny_and_honest),
-        test("hostile_peers::readers_that_take_nothing_cost_a_bounded_amount_and_are_ended", deaf_readers),
-        test("hostile_peers::ten_thousand_silent_connections_cost_little_and_harm_nobody", silent),
-        test("hostile_peers::slow_heads_are_answered_with_408_and_harm_nobody", slow_heads),
-        test("hostile_peers::slow_bodies_and_readers_over_http1_are_ended", slow_http1),
+        test("hostile_peers::floods_of_http2_frames_are_cut_and_counted_and_harm_nobody", || on_own_thread(floods)),
+        test("hostile_peers::an_honest_client_with_many_tiny_data_frames_is_served", || on_own_thread(tiny_and_honest)),
+        test("hostile_peers::readers_that_take_nothing_cost_a_bounded_amount_and_are_ended", || {
+            on_own_thread(deaf_readers)
+        }),
+        test("hostile_peers::ten_thousand_silent_connections_cost_little_and_harm_nobody", || on_own_thread(silent)),
+        test("hostile_peers::slow_heads_are_answered_with_408_and_harm_nobody", || on_own_thread(slow_heads)),
+        test("hostile_peers::slow_bodies_and_readers_over_http1_are_ended", || on_own_thread(slow_http1)),
     ]
 }
 
 fn heavy() -> bool {
     std::env::var_os("MELTEMI_HEAVY").is_some_and(|heavy| heavy == "1")
 }
+
+/// Crosses threads.
+type Trouble = Box<dyn std::error::Error + Send + Sync>;
 
 /// A lab with a victim, an attacker without a sidecar, and an origin that both go to.
 struct Scene {
@@ -62,7 +68,7 @@ struct Scene {
 }
 
 impl Scene {
-    fn start() -> Result<Self, Box<dyn std::error::Error>> {
+    fn start() -> Result<Self, Trouble> {
         let config = Config::new();
         config.client("victim", 2, true);
         config.client("attacker", 99, false);
@@ -71,8 +77,18 @@ impl Scene {
         let service = crate::config::service("origin", "10.96.2.13", &ports)
             + &crate::config::endpoints("origin", &ports, [("origin", 13)].into_iter());
         config.write("origin-service.yaml", &service);
-        let lab = config.start()?;
-        let origins = [Origin::start(lab.pod("origin")?, 8080)?, Origin::start(lab.pod("origin")?, BULK.1)?];
+        let cpus = Cpus::divide()?;
+        let lab = Lab::prepare(config.options())?;
+        let origin = lab.pod("origin")?;
+        let start = |pod: &Pod| {
+            pod.redirect()?;
+            pod.start_sidecar(SidecarKind::Meltemi)
+        };
+        lab.control_plane().start()?;
+        start(lab.pod("victim")?)?;
+        cpus.apart(|| start(origin))??;
+        // The second one serves nobody but attackers.
+        let origins = [Origin::start(origin, 8080)?, apart::behind(|| Origin::start(origin, BULK.1))??];
         let scene = Self { lab, _origins: origins, _config: config };
         until("the origin", Duration::from_secs(10), || match scene.victim().get(SERVICE, "/") {
             Ok(response) if response.status == 200 => Ok(()),
@@ -98,18 +114,18 @@ impl Scene {
 
     /// What the victim sees meanwhile must be as in normal times. Other programs of the machine may spoil a measurement, so
     /// there are [`ATTEMPTS`]: what the attack itself does to the victim it does each time.
-    fn unharmed<T>(
+    fn unharmed<T: Send>(
         &self,
         what: &str,
-        mut during: impl FnMut() -> Result<T, Box<dyn std::error::Error>>,
-    ) -> Result<T, Box<dyn std::error::Error>> {
+        mut during: impl FnMut() -> Result<T, Trouble> + Send,
+    ) -> Result<T, Trouble> {
         let mut attempt = 0;
         loop {
             attempt += 1;
             let normal = self.normal();
-            let (seen, result) = victim::beside(self.victim(), SERVICE, &mut during);
+            let (seen, result) = victim::beside(self.victim(), SERVICE, || apart::behind(&mut during));
             println!("{what}: the victim's p99 {:?} of {}, normally {:?}", seen.p99(), seen.count(), normal.p99());
-            let result = result?;
+            let result = result??;
             if seen.is_unharmed(&normal) {
                 return Ok(result);
             }
@@ -122,7 +138,7 @@ impl Scene {
     }
 
     /// Resident memory of the server's sidecar in bytes.
-    fn resident(&self) -> Result<u64, Box<dyn std::error::Error>> {
+    fn resident(&self) -> Result<u64, Trouble> {
         Ok(self.lab.pod("origin")?.sidecar().ok_or("no sidecar")?.memory()?.rss)
     }
 
@@ -209,7 +225,7 @@ fn attacks() -> Vec<Attack> {
 
 impl Scene {
     /// Must end it as a flood, and count that once.
-    fn suffer(&self, attack: Attack) -> Result<(), Box<dyn std::error::Error>> {
+    fn suffer(&self, attack: Attack) -> Result<(), Trouble> {
         let Attack { name, reason, .. } = attack;
         let counted = self.counted(reason)?;
         let started = Instant::now();

@@ -3,6 +3,7 @@
 //! One program, because a sandbox must be entered before any thread exists. Each file is one promise of the mesh.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod apart;
 mod bad_input;
 mod config;
 mod cost;

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use lab::Pod;
 
-/// Between two requests: 100 a second.
-const PACE: Duration = Duration::from_millis(10);
+/// Between two requests: 250 a second.
+const PACE: Duration = Duration::from_millis(4);
 /// An answer that takes longer is none.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// It is asked for so many answers at least.

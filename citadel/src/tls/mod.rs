@@ -7,6 +7,7 @@ mod failure;
 mod resolver;
 mod roots;
 mod simple;
+mod unverified;
 mod verify;
 
 use std::sync::{Arc, LazyLock};
@@ -26,6 +27,7 @@ pub use alpn::{AlpnConfigs, with_alpn};
 pub use failure::failure;
 pub use roots::Roots;
 pub use simple::{control_plane_client, simple_client};
+pub use unverified::unverified_client;
 
 static MESH_VERSIONS: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 

@@ -1,6 +1,7 @@
 //! The endpoints of each service: EndpointSlices for Kubernetes services, the object itself or the selected pods
 //! for ServiceEntries.
 
+use super::nodes::Nodes;
 use super::workloads::target;
 use super::{Build, Snapshot};
 use crate::api::Kind;
@@ -30,7 +31,7 @@ impl Build<'_> {
                 check(slice, &services, problems);
             }
         });
-        let everything = self.changed.any(&[Kind::Service, Kind::ServiceEntry, Kind::Pod]);
+        let everything = self.changed.any(&[Kind::Service, Kind::ServiceEntry, Kind::Pod, Kind::Node]);
         if everything {
             let all: Vec<_> = services.iter().cloned().collect();
             self.set_endpoints(&all);
@@ -70,32 +71,37 @@ impl Build<'_> {
                 slices.entry(&slice.host).or_default().push(slice);
             }
         }
-        let lists: Vec<_> = services.iter().map(|service| self.endpoints_of(service, &slices)).collect();
+        let nodes = self.nodes();
+        let lists: Vec<_> = services.iter().map(|service| self.endpoints_of(service, &slices, &nodes)).collect();
         let endpoints = Arc::make_mut(&mut self.next.world.endpoints);
         for (service, list) in services.iter().zip(lists) {
-            endpoints.set((service.host.clone(), service.namespace.clone()), list);
+            endpoints.set((service.host.clone(), service.namespace.clone()), list, service.headless);
         }
     }
 
-    fn endpoints_of(&self, service: &Service, slices: &Slices<'_>) -> Vec<Endpoint> {
-        match (service.kind, &service.selector) {
+    fn endpoints_of(&self, service: &Service, slices: &Slices<'_>, nodes: &Nodes<'_>) -> Vec<Endpoint> {
+        match (&service.kind, &service.selector) {
             (ServiceKind::Kubernetes, _) => {
                 let slices = slices.get(&service.host).map_or(&[][..], Vec::as_slice);
-                self.in_slices(service, slices)
+                self.in_slices(service, slices, nodes)
             }
-            (ServiceKind::ServiceEntry { .. }, Some(_)) => self.selected(service),
+            (ServiceKind::ExternalName(name), _) => vec![named(service, name)],
+            (ServiceKind::ServiceEntry { .. }, Some(_)) => self.selected(service, nodes),
             (ServiceKind::ServiceEntry { .. }, None) => self.listed_in_entry(service),
         }
     }
 
-    /// While a slice is split or merged, an address may be in two of them: the better state counts.
-    fn in_slices(&self, service: &Service, slices: &[&EndpointSlice]) -> Vec<Endpoint> {
+    /// While a slice is split or merged, an address may be in two of them: the better state counts. A pod with addresses
+    /// of both families is one endpoint, at that of the family that the service lists first; clients of a headless
+    /// service dial either.
+    fn in_slices(&self, service: &Service, slices: &[&EndpointSlice], nodes: &Nodes<'_>) -> Vec<Endpoint> {
         let mut found = BTreeMap::<EndpointAddress, Endpoint>::new();
+        let first = first_family(service, slices);
         for slice in slices {
             let ports = slice_ports(service, slice);
             for listed in &slice.endpoints {
-                for address in &listed.addresses {
-                    let endpoint = self.in_slice(&service.namespace, *address, listed, &ports);
+                for address in listed.addresses.iter().filter(|address| first.admits(listed, **address)) {
+                    let endpoint = self.in_slice(&service.namespace, *address, listed, &ports, nodes);
                     let known = found.entry(endpoint.address.clone()).or_insert_with(|| endpoint.clone());
                     known.state = known.state.min(endpoint.state);
                     let more = endpoint.ports.iter().filter(|port| !known.ports.contains(port)).copied();
@@ -113,12 +119,13 @@ impl Build<'_> {
         address: IpAddr,
         listed: &SliceEndpoint,
         ports: &[EndpointPort],
+        nodes: &Nodes<'_>,
     ) -> Endpoint {
-        let workload = self.workload_behind(namespace, address, listed);
+        let workload = self.workload_behind(namespace, address, listed, nodes);
         Endpoint {
             address: EndpointAddress::Ip(address),
             ports: ports.to_vec(),
-            locality: Locality { zone: listed.zone.clone(), ..Locality::default() },
+            locality: nodes.locality(&listed.node, &listed.zone),
             weight: 1,
             state: listed.state,
             mtls: workload.as_ref().is_some_and(|workload| workload.mtls),
@@ -127,26 +134,40 @@ impl Build<'_> {
     }
 
     /// The pod that the endpoint names, else the one with its address.
-    fn workload_behind(&self, namespace: &Arc<str>, address: IpAddr, listed: &SliceEndpoint) -> Option<Arc<Workload>> {
+    fn workload_behind(
+        &self,
+        namespace: &Arc<str>,
+        address: IpAddr,
+        listed: &SliceEndpoint,
+        nodes: &Nodes<'_>,
+    ) -> Option<Arc<Workload>> {
+        let indexed = self.next.world.workload(address);
+        let is_named = |workload: &Arc<Workload>| {
+            listed.pod.as_ref().is_none_or(|name| workload.instance == *name && workload.namespace == *namespace)
+        };
+        if let Some(workload) = indexed.filter(|workload| is_named(workload)) {
+            return Some(workload.clone());
+        }
         let by_name = listed.pod.as_ref().and_then(|name| {
             let key =
                 ObjectRef { group: "".into(), kind: "Pod".into(), namespace: namespace.clone(), name: name.clone() };
             match self.objects(Kind::Pod).in_force.get(&key)?.content.as_ref()? {
-                Content::Pod(pod) if pod.addresses.contains(&address) => Some(pod.workload.clone()),
+                Content::Pod(pod) if pod.addresses.contains(&address) => Some(nodes.located(&pod.workload)),
                 _ => None,
             }
         });
-        by_name.or_else(|| self.next.world.workload(address).cloned())
+        by_name.or_else(|| indexed.cloned())
     }
 
-    fn selected(&self, service: &Service) -> Vec<Endpoint> {
+    fn selected(&self, service: &Service, nodes: &Nodes<'_>) -> Vec<Endpoint> {
         let mut found = BTreeMap::new();
         for (key, content) in self.objects(Kind::Pod).contents() {
             let Content::Pod(pod) = content else { continue };
             let selects = service.selector.as_ref().is_some_and(|s| pod.workload.labels.selected_by(s));
             if selects && key.namespace == service.namespace {
+                let workload = nodes.located(&pod.workload);
                 for address in &pod.addresses {
-                    let endpoint = of_pod(service, pod, *address);
+                    let endpoint = of_pod(service, pod, *address, &workload);
                     found.insert(endpoint.address.clone(), endpoint);
                 }
             }
@@ -173,7 +194,43 @@ fn slice_ports(service: &Service, slice: &EndpointSlice) -> Vec<EndpointPort> {
     service.ports.iter().filter_map(number).collect()
 }
 
-fn of_pod(service: &Service, pod: &Pod, address: IpAddr) -> Endpoint {
+/// The family that counts for pods with addresses of both.
+struct FirstFamily<'a> {
+    is_ipv4: bool,
+    /// The pods that have an address of it.
+    pods: HashSet<&'a str>,
+}
+
+impl FirstFamily<'_> {
+    /// Whether an address takes part.
+    fn admits(&self, listed: &SliceEndpoint, address: IpAddr) -> bool {
+        address.is_ipv4() == self.is_ipv4 || !listed.pod.as_deref().is_some_and(|pod| self.pods.contains(pod))
+    }
+}
+
+fn first_family<'a>(service: &Service, slices: &[&'a EndpointSlice]) -> FirstFamily<'a> {
+    let is_ipv4 = service.addresses.first().is_none_or(IpAddr::is_ipv4);
+    let both = service.addresses.iter().any(|address| address.is_ipv4() != is_ipv4);
+    let listed = slices.iter().filter(|_| both).flat_map(|slice| &slice.endpoints);
+    let of_it = listed.filter(|listed| listed.addresses.iter().any(|address| address.is_ipv4() == is_ipv4));
+    FirstFamily { is_ipv4, pods: of_it.filter_map(|listed| listed.pod.as_deref()).collect() }
+}
+
+/// A name that the data plane resolves, with the ports that clients dial there.
+fn named(service: &Service, name: &Arc<str>) -> Endpoint {
+    let ports = service.ports.iter().map(|port| EndpointPort { service_port: port.number, number: port.number });
+    Endpoint {
+        address: EndpointAddress::Name(name.clone()),
+        ports: ports.collect(),
+        workload: None,
+        locality: Locality::default(),
+        weight: 1,
+        state: EndpointState::Ready,
+        mtls: false,
+    }
+}
+
+fn of_pod(service: &Service, pod: &Pod, address: IpAddr, workload: &Arc<Workload>) -> Endpoint {
     let ports = service
         .ports
         .iter()
@@ -181,11 +238,11 @@ fn of_pod(service: &Service, pod: &Pod, address: IpAddr) -> Endpoint {
     Endpoint {
         address: EndpointAddress::Ip(address),
         ports: ports.collect(),
-        workload: Some(pod.workload.clone()),
-        locality: pod.workload.locality.clone(),
+        workload: Some(workload.clone()),
+        locality: workload.locality.clone(),
         weight: 1,
         state: EndpointState::Ready,
-        mtls: pod.workload.mtls,
+        mtls: workload.mtls,
     }
 }
 

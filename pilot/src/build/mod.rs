@@ -6,6 +6,7 @@ mod authentication;
 mod destination_rules;
 mod endpoints;
 mod gateway_routes;
+mod nodes;
 mod references;
 mod services;
 mod verdict;
@@ -68,6 +69,7 @@ pub fn build(candidates: &Candidates, changed: &HashSet<Arc<ObjectRef>>, last: &
     let mut next = Build { candidates, changed: Changes::of(candidates, changed, last), last, next: last.clone() };
     next.kind(Kind::Namespace, false, |_, _| {});
     next.kind(Kind::Unsupported, false, |_, _| {});
+    next.kind(Kind::Node, false, |_, _| {});
     next.services();
     next.workloads();
     next.endpoints();

@@ -19,7 +19,7 @@ impl Build<'_> {
             return;
         }
         self.kind(Kind::Service, true, |_, _| {});
-        let kubernetes = self.kubernetes_services();
+        let kubernetes = self.without_aliases(self.kubernetes_services());
         let owners: HashMap<&Host, &Arc<ObjectRef>> =
             kubernetes.values().map(|service| (&service.host, &service.source)).collect();
         self.kind(Kind::ServiceEntry, true, |content, problems| {
@@ -49,6 +49,29 @@ impl Build<'_> {
         services.collect()
     }
 
+    /// Drops services of type ExternalName that are other names of services: their clients dial the service's own address,
+    /// and get what holds for that.
+    fn without_aliases(&mut self, mut services: ByName) -> ByName {
+        let hosts: HashMap<_, _> = services.values().map(|service| (service.host.as_str(), &service.source)).collect();
+        let alias = |service: &Arc<Service>| match &service.kind {
+            ServiceKind::ExternalName(name) => Some((service.clone(), (*hosts.get(&**name)?).clone())),
+            ServiceKind::Kubernetes | ServiceKind::ServiceEntry { .. } => None,
+        };
+        let aliases: Vec<_> = services.values().filter_map(alias).collect();
+        for (service, of) in aliases {
+            services.remove(&(service.host.clone(), service.namespace.clone()));
+            let message = format!(
+                "is another name for {of}: what is sent to it is treated as sent to that; routes and policies that name \
+                 {} lead nowhere, name {of} in them",
+                service.host
+            );
+            self.remark(&service.source, Kind::Service, |assessment| {
+                assessment.warn(&FieldPath::of("spec.externalName"), message);
+            });
+        }
+        services
+    }
+
     /// Adds ServiceEntry hosts. One that names a Kubernetes service of its namespace adds names to that; of several
     /// for one host in a namespace the oldest decides.
     fn with_entries(&mut self, mut services: ByName) -> ByName {
@@ -69,8 +92,8 @@ impl Build<'_> {
                 match services.get_mut(&name) {
                     None => _ = services.insert(name, service.clone()),
                     Some(known) => {
-                        lost.push((index, known.source.clone(), known.kind));
-                        if known.kind == ServiceKind::Kubernetes {
+                        lost.push((index, known.source.clone(), known.kind.clone()));
+                        if !matches!(known.kind, ServiceKind::ServiceEntry { .. }) {
                             let names = service.subject_alt_names.clone();
                             Arc::make_mut(known).subject_alt_names.extend(names);
                         }
@@ -90,7 +113,7 @@ impl Build<'_> {
         for (index, owner, kind) in lost {
             let at = FieldPath::of("spec.hosts").index(*index);
             self.remark(key, Kind::ServiceEntry, |assessment| match kind {
-                ServiceKind::Kubernetes => {
+                ServiceKind::Kubernetes | ServiceKind::ExternalName(_) => {
                     assessment.warn(&at, format!("is the host of {owner}: only subjectAltNames are taken from here"));
                 }
                 ServiceKind::ServiceEntry { .. } if all => assessment.shadow(owner),
@@ -118,7 +141,7 @@ impl Build<'_> {
         }
         for (service, owner, address, port) in hidden {
             let (kind, field) = match service.kind {
-                ServiceKind::Kubernetes => (Kind::Service, "spec.clusterIP"),
+                ServiceKind::Kubernetes | ServiceKind::ExternalName(_) => (Kind::Service, "spec.clusterIP"),
                 ServiceKind::ServiceEntry { .. } => (Kind::ServiceEntry, "spec.addresses"),
             };
             let message = format!("{address} port {port} also belongs to {}, which gets the requests", owner.source);

@@ -13,10 +13,11 @@ impl Build<'_> {
     /// Judges pods and builds the table of workloads.
     pub(super) fn workloads(&mut self) {
         self.kind(Kind::Pod, false, |_, _| {});
-        if !self.changed.any(&[Kind::Pod, Kind::Service, Kind::ServiceEntry]) {
+        if !self.changed.any(&[Kind::Pod, Kind::Node, Kind::Service, Kind::ServiceEntry]) {
             return;
         }
         let selecting = Selecting::new(&self.next.world.services);
+        let nodes = self.nodes();
         let mut infos = BTreeMap::new();
         let mut taken = Vec::new();
         for (key, content) in self.next.objects(Kind::Pod).contents() {
@@ -25,9 +26,9 @@ impl Build<'_> {
                 continue;
             }
             let inbound = inbound_ports(pod, &selecting);
+            let workload = nodes.located(&pod.workload);
             for address in &pod.addresses {
-                let workload = pod.workload.clone();
-                let info = WorkloadInfo { address: *address, workload, inbound: inbound.clone() };
+                let info = WorkloadInfo { address: *address, workload: workload.clone(), inbound: inbound.clone() };
                 if let Some(first) = infos.get(address).map(|info: &WorkloadInfo| info.workload.clone()) {
                     taken.push((key.clone(), *address, first));
                 } else {

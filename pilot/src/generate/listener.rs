@@ -19,7 +19,7 @@ use crate::model::{Protocol, Service};
 pub(super) fn of_address(view: &View<'_>, ip: IpAddr, port: u16) -> Option<Listener> {
     let (service, service_port) = match view.service_at(ip, port) {
         Some(service) => (service, port),
-        None => headless(view, ip, port)?,
+        None => view.headless_at(ip, port)?,
     };
     view.shaped_by(&service.source);
     let name = ListenerName::Address(ip, port);
@@ -66,7 +66,7 @@ pub(super) fn of_port(view: &View<'_>, port: u16) -> Option<Listener> {
 }
 
 /// A listener without a socket of its own.
-fn unbound(name: &ListenerName, ip: IpAddr, port: u16) -> Listener {
+pub(super) fn unbound(name: &ListenerName, ip: IpAddr, port: u16) -> Listener {
     Listener {
         name: name.to_string(),
         address: address(ip, u32::from(port)),
@@ -74,16 +74,6 @@ fn unbound(name: &ListenerName, ip: IpAddr, port: u16) -> Listener {
         traffic_direction: TrafficDirection::Outbound as i32,
         ..Listener::default()
     }
-}
-
-/// The headless service, and its port, that leads to a port of a workload: its clients dial the workload itself.
-fn headless<'a>(view: &View<'a>, ip: IpAddr, port: u16) -> Option<(&'a Arc<Service>, u16)> {
-    let info = view.workload_info(ip)?;
-    let inbound = info.inbound.iter().find(|inbound| inbound.number == port)?;
-    inbound.services.iter().find_map(|candidate| {
-        let service = view.service(&candidate.host)?;
-        (service.headless && service.namespace == candidate.namespace).then_some((service, candidate.port))
-    })
 }
 
 /// TLS that is passed through: a chain for each SNI that a rule names, the service for the others.
@@ -128,7 +118,7 @@ fn http_filter(listener: &ListenerName, routes: &RouteName) -> Filter {
 }
 
 /// A chain for every connection.
-fn anything(filter: Filter) -> FilterChain {
+pub(super) fn anything(filter: Filter) -> FilterChain {
     FilterChain { filters: vec![filter], ..FilterChain::default() }
 }
 

@@ -14,7 +14,9 @@ use super::wrappers::{boolean, uint32};
 use super::{
     cors, direct_response, fault, headers, matching, mirror, provenance, redirect, retry, rewrite, timeout, weights,
 };
-use crate::model::{Action, HttpMatch, HttpRule, ObjectRef, Protocol, Retries, Service, WeightedDestination};
+use crate::model::{
+    Action, HttpMatch, HttpRule, ObjectRef, Protocol, Retries, Service, ServiceKind, WeightedDestination,
+};
 
 /// The status for a host that no registry knows, where unknown destinations are refused.
 const BLOCKED_STATUS: u32 = 502;
@@ -34,7 +36,7 @@ pub(super) fn generate(view: &View<'_>, name: &RouteName) -> Option<RouteConfigu
                 .filter(|service| takes_requests(service, *port))
                 .map(|service| {
                     let name = format!("{}:{port}", service.host);
-                    virtual_host(view, service, *port, name, vec![service.host.to_string()])
+                    virtual_host(view, service, *port, name, names_of(view, service))
                 })
                 .collect();
             if hosts.is_empty() {
@@ -44,6 +46,17 @@ pub(super) fn generate(view: &View<'_>, name: &RouteName) -> Option<RouteConfigu
             Some(RouteConfiguration { ignore_port_in_host_matching: true, ..configuration(name, hosts) })
         }
     }
+}
+
+/// What clients call a host-only destination: its host, and where it is a Service the shorter names of that too.
+fn names_of(view: &View<'_>, service: &Service) -> Vec<String> {
+    let mut names = vec![service.host.to_string()];
+    if matches!(service.kind, ServiceKind::ExternalName(_)) {
+        let (name, namespace) = (&service.name, &service.namespace);
+        names.extend([format!("{name}.{namespace}.svc"), format!("{name}.{namespace}")]);
+        names.extend((view.namespace() == &**namespace).then(|| name.to_string()));
+    }
+    names
 }
 
 /// Whether requests at a service port can be told apart.

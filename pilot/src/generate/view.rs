@@ -94,6 +94,15 @@ impl<'a> View<'a> {
         Some(service)
     }
 
+    /// The headless service, and its port, that leads to an endpoint's own address and port: its clients dial that.
+    pub(super) fn headless_at(&self, address: IpAddr, port: u16) -> Option<(&'a Arc<Service>, u16)> {
+        self.read(Key::Address(address));
+        for ((host, _), _) in self.world.endpoints.dialled_at(address) {
+            self.read(Key::Service(host.clone()));
+        }
+        self.world.headless_at(self.namespace(), address, port)
+    }
+
     pub(super) fn host_only(&self, port: u16) -> Vec<&'a Arc<Service>> {
         self.read(Key::HostOnly(port));
         // Another service of the same host may take a service's place here, even one that has an address.

@@ -104,7 +104,7 @@ impl InjectorConfig {
         let config = problems.config(node);
         match config.filter(|_| problems.problems.is_empty()) {
             Some(config) => Ok(config),
-            None => Err(ConfigError(problems.problems)),
+            None => Err(ConfigError(problems.in_order())),
         }
     }
 
@@ -188,13 +188,18 @@ fn word_of(value: Value) -> Option<String> {
 /// Collects what is wrong while the file is read.
 struct Reading {
     lines: Lines,
-    problems: Vec<String>,
+    problems: Vec<(u32, String)>,
 }
 
 impl Reading {
+    fn in_order(mut self) -> Vec<String> {
+        self.problems.sort();
+        self.problems.into_iter().map(|(_, problem)| problem).collect()
+    }
+
     fn problem(&mut self, at: &FieldPath, message: impl fmt::Display) {
         let line = self.lines.line(at);
-        self.problems.push(format!("line {line}: {at}: {message}"));
+        self.problems.push((line, format!("line {line}: {at}: {message}")));
     }
 
     /// Reads a text into its place. An empty one leaves the default, as the values of a chart do.

@@ -176,11 +176,28 @@ fn child<'a>(node: &'a mut Node, key: &str) -> Option<&'a mut Node> {
 /// Applies a patch to a tree, which keeps the order of its fields; None when something is not there.
 fn apply(root: &mut Node, patch: &Patch) -> Option<()> {
     patch.0.iter().try_for_each(|operation| match operation {
-        PatchOperation::Add(add) => set(root, &add.path, Node::of_json(&add.value), false),
-        PatchOperation::Replace(replace) => set(root, &replace.path, Node::of_json(&replace.value), true),
+        PatchOperation::Add(add) => set(root, &add.path, readable(&add.value), false),
+        PatchOperation::Replace(replace) => set(root, &replace.path, readable(&replace.value), true),
         PatchOperation::Remove(remove) => delete(root, &remove.path),
         PatchOperation::Move(_) | PatchOperation::Copy(_) | PatchOperation::Test(_) => None,
     })
+}
+
+/// What is added, with the name of each thing first.
+fn readable(json: &serde_json::Value) -> Node {
+    fn names_first(node: &mut Node) {
+        match &mut node.value {
+            Value::Map(entries) => {
+                entries.sort_by_key(|entry| entry.key != "name");
+                entries.iter_mut().for_each(|entry| names_first(&mut entry.value));
+            }
+            Value::List(items) => items.iter_mut().for_each(names_first),
+            _ => {}
+        }
+    }
+    let mut node = Node::of_json(json);
+    names_first(&mut node);
+    node
 }
 
 /// What holds the last part of a pointer, and that part.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Where the sidecar serves metrics and the application's probes.
-const STATUS_PORT: u16 = 15020;
+pub(super) const STATUS_PORT: u16 = 15020;
 
 /// One pod's sidecar.
 #[derive(Debug)]

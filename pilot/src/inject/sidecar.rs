@@ -1,7 +1,7 @@
 //! The sidecar's container: a native sidecar that passes Pod Security *restricted*, and what it is told of its pod.
 
 use super::probes::Probers;
-use super::settings::Settings;
+use super::settings::{STATUS_PORT, Settings};
 use super::values::written;
 use super::{InjectorConfig, PROXY, PROXY_ID, Subject, metadata, volumes};
 use serde_json::{Value, json};
@@ -68,8 +68,10 @@ fn arguments(config: &InjectorConfig, settings: &Settings, labels: &BTreeMap<Str
     let mut flag = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
     flag("--control-plane-name", server_name(&settings.control_plane).to_owned());
     flag("--access-log", config.access_log.clone());
-    for port in [settings.status_port, METRICS_PORT] {
-        flag("--metrics", format!("0.0.0.0:{port}"));
+    if settings.status_port != STATUS_PORT {
+        for port in [settings.status_port, METRICS_PORT] {
+            flag("--metrics", format!("0.0.0.0:{port}"));
+        }
     }
     for (name, value) in labels {
         flag("--label", format!("{name}={value}"));

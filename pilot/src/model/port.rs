@@ -62,7 +62,7 @@ impl Protocol {
             Some("kubernetes.io/h2c") => return Some(Self::Http2),
             Some("kubernetes.io/ws") => return Some(Self::Http),
             Some("kubernetes.io/wss") => return Some(Self::Tls),
-            Some(text) => return Some(Self::named(text).unwrap_or(Self::Unknown)),
+            Some(text) => return Some(Self::named(text).or_else(|| Self::registered(text)).unwrap_or(Self::Unknown)),
             None => {}
         }
         let lower = name.to_ascii_lowercase();
@@ -84,6 +84,18 @@ impl Protocol {
             "grpc" | "grpc-web" => Self::Grpc,
             "tcp" | "mongo" | "redis" | "mysql" => Self::Tcp,
             "tls" | "https" => Self::Tls,
+            _ => return None,
+        })
+    }
+
+    /// A protocol by its name in IANA's registry of services, which `appProtocol` takes. Names that say nothing about
+    /// how the mesh has to treat a port are left out: its protocol is detected.
+    fn registered(text: &str) -> Option<Self> {
+        Some(match text.to_ascii_lowercase().as_str() {
+            "www" | "www-http" | "http-alt" => Self::Http,
+            "imaps" | "pop3s" | "ldaps" | "submissions" | "amqps" | "secure-mqtt" | "domain-s" => Self::Tls,
+            "amqp" | "domain" | "ftp" | "imap" | "ldap" | "mongodb" | "mqtt" | "ms-sql-s" | "pop3" | "postgresql"
+            | "smtp" | "ssh" | "submission" | "telnet" => Self::Tcp,
             _ => return None,
         })
     }
@@ -118,6 +130,15 @@ mod tests {
             (Some("kubernetes.io/wss"), "", 80, Tls),
             (Some("HTTP"), "tcp", 80, Http),
             (Some("acme.com/own"), "http", 80, Unknown),
+            (Some("grpc"), "http", 80, Grpc),
+            (Some("https"), "http", 80, Tls),
+            (Some("tls"), "http", 80, Tls),
+            (Some("tcp"), "http", 80, Tcp),
+            (Some("http2"), "tcp", 80, Http2),
+            (Some("postgresql"), "http", 80, Tcp),
+            (Some("http-alt"), "tcp", 8080, Http),
+            (Some("imaps"), "", 993, Tls),
+            (Some("ntp"), "http", 80, Unknown),
         ] {
             assert_eq!(Protocol::declared("TCP", app, name, number), Some(expected), "{app:?} {name} {number}");
         }

@@ -34,10 +34,12 @@ pub struct Service {
 }
 
 /// The object behind a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ServiceKind {
     /// A Kubernetes service.
     Kubernetes,
+    /// A Kubernetes service of type ExternalName: another name for a host outside the mesh.
+    ExternalName(Arc<str>),
     /// A ServiceEntry host.
     ServiceEntry {
         /// Inside or outside the mesh.
@@ -75,14 +77,18 @@ impl Service {
         self.ports.iter().find(|port| port.number == number)
     }
 
-    /// A ServiceEntry without addresses: only the host name (or SNI) tells it apart.
+    /// A ServiceEntry without addresses, or an ExternalName: only the host name (or SNI) tells it apart.
     pub fn is_host_only(&self) -> bool {
-        matches!(self.kind, ServiceKind::ServiceEntry { .. }) && self.addresses.is_empty()
+        self.kind != ServiceKind::Kubernetes && self.addresses.is_empty()
     }
 
     /// Outside the mesh: never automatic mTLS.
     pub fn is_external(&self) -> bool {
-        matches!(self.kind, ServiceKind::ServiceEntry { location: Location::External, .. })
+        match self.kind {
+            ServiceKind::Kubernetes => false,
+            ServiceKind::ExternalName(_) => true,
+            ServiceKind::ServiceEntry { location, .. } => location == Location::External,
+        }
     }
 
     /// How endpoints are found; a Kubernetes service's are static, a headless one's are what the client dialled.
@@ -90,6 +96,7 @@ impl Service {
         match self.kind {
             ServiceKind::Kubernetes if self.headless => Resolution::None,
             ServiceKind::Kubernetes => Resolution::Static,
+            ServiceKind::ExternalName(_) => Resolution::Dns,
             ServiceKind::ServiceEntry { resolution, .. } => resolution,
         }
     }

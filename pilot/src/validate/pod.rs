@@ -67,15 +67,24 @@ fn workload(metadata: &ObjectMeta, spec: &PodSpec, host_network: bool, check: &C
     }
 }
 
-/// The controller's name; for a ReplicaSet that of its Deployment, which is its name without the template hash.
+/// The controller's name; for a ReplicaSet that of its Deployment, which is its name without the template hash, and for
+/// a Job of a CronJob that one's, which is its name without the time.
 pub(crate) fn workload_name(metadata: &ObjectMeta, labels: &Labels, pod: &Arc<str>) -> Arc<str> {
     let owners = metadata.owner_references.as_deref().unwrap_or_default();
     let Some(owner) = owners.iter().find(|owner| owner.controller == Some(true)).or(owners.first()) else {
         return pod.clone();
     };
-    let deployment = labels.get(TEMPLATE_HASH).filter(|_| owner.kind == "ReplicaSet");
-    let deployment = deployment.and_then(|hash| owner.name.strip_suffix(hash)?.strip_suffix('-'));
-    deployment.unwrap_or(&owner.name).into()
+    let of_owner = match owner.kind.as_str() {
+        "ReplicaSet" => labels.get(TEMPLATE_HASH).and_then(|hash| owner.name.strip_suffix(hash)?.strip_suffix('-')),
+        "Job" => owner.name.rsplit_once('-').filter(|(_, time)| is_time(time)).map(|(name, _)| name),
+        _ => None,
+    };
+    of_owner.unwrap_or(&owner.name).into()
+}
+
+/// The minutes since 1970 that the CronJob controller appends (Istio's rule: eight to ten digits).
+fn is_time(text: &str) -> bool {
+    (8..=10).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 fn has_sidecar(metadata: &ObjectMeta, labels: &Labels, assumed: bool) -> bool {
@@ -92,6 +101,7 @@ fn has_sidecar(metadata: &ObjectMeta, labels: &Labels, assumed: bool) -> bool {
 fn named_ports(spec: &PodSpec) -> BTreeMap<Arc<str>, u16> {
     let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
     let ports = containers.flat_map(|container| container.ports.iter().flatten());
+    let ports = ports.filter(|port| port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP"));
     let named = ports.filter_map(|port| {
         let name = port.name.as_deref().filter(|name| !name.is_empty())?;
         Some((Arc::from(name), u16::try_from(port.container_port).ok()?))

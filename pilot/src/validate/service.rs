@@ -18,14 +18,16 @@ pub(super) fn check(object: &Object, check: &mut Check<'_>) -> Option<Content> {
         check.problems.error(&at, "is missing");
         return None;
     };
-    if spec.type_.as_deref() == Some("ExternalName") {
-        let message = "ExternalName is not supported yet: sidecars treat its name as unknown; use a ServiceEntry";
-        check.problems.warning(&at.key("type"), message);
-        return Some(Content::Inert);
+    let kind = check.service_kind(&at, spec);
+    let headless = spec.cluster_ip.as_deref() == Some("None") && kind == ServiceKind::Kubernetes;
+    let dialled_by_name = headless || kind != ServiceKind::Kubernetes;
+    let addresses = if dialled_by_name { Vec::new() } else { check.cluster_ips(&at, spec) };
+    let specs = spec.ports.as_deref().unwrap_or_default();
+    // Names need no ports: what is dialled there is what is there.
+    if specs.is_empty() && !dialled_by_name {
+        check.problems.error(&at.key("ports"), "is missing; list the ports that clients use");
     }
-    let headless = spec.cluster_ip.as_deref() == Some("None");
-    let addresses = if headless { Vec::new() } else { check.cluster_ips(&at, spec) };
-    let ports = check.service_ports(&at.key("ports"), spec.ports.as_deref().unwrap_or_default());
+    let ports = check.service_ports(&at.key("ports"), specs);
     let annotation = object.metadata.annotations.as_ref().and_then(|all| all.get(EXPORT_TO));
     let export_to = match annotation {
         None => ExportTo::All,
@@ -41,7 +43,7 @@ pub(super) fn check(object: &Object, check: &mut Check<'_>) -> Option<Content> {
         host: Host::of_service(&source.name, &source.namespace, &check.settings.mesh.domain),
         namespace: source.namespace.clone(),
         name: source.name.clone(),
-        kind: ServiceKind::Kubernetes,
+        kind,
         addresses,
         ports,
         subject_alt_names: Vec::new(),
@@ -54,6 +56,18 @@ pub(super) fn check(object: &Object, check: &mut Check<'_>) -> Option<Content> {
 }
 
 impl Check<'_> {
+    fn service_kind(&mut self, at: &FieldPath, spec: &ServiceSpec) -> ServiceKind {
+        if spec.type_.as_deref() != Some("ExternalName") {
+            return ServiceKind::Kubernetes;
+        }
+        let name = spec.external_name.as_deref().unwrap_or_default();
+        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        if name.is_empty() {
+            self.problems.error(&at.key("externalName"), "is missing; it names the host that this is another name for");
+        }
+        ServiceKind::ExternalName(name.into())
+    }
+
     fn cluster_ips(&mut self, at: &FieldPath, spec: &ServiceSpec) -> Vec<IpAddr> {
         let listed = spec.cluster_ips.as_deref().unwrap_or_default();
         let ips_at = at.key("clusterIPs");
@@ -72,9 +86,6 @@ impl Check<'_> {
     }
 
     fn service_ports(&mut self, at: &FieldPath, specs: &[ServicePort]) -> Vec<Port> {
-        if specs.is_empty() {
-            self.problems.error(at, "is missing; list the ports that clients use");
-        }
         let mut ports: Vec<Port> = Vec::new();
         for (index, spec) in specs.iter().enumerate() {
             let at = at.index(index);

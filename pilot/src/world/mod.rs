@@ -17,7 +17,7 @@ mod virtual_services;
 mod workloads;
 
 pub use destination_rules::DestinationRules;
-pub use endpoints::Endpoints;
+pub use endpoints::{Dialled, Endpoints};
 pub use hosts::HostTable;
 pub use services::Services;
 pub use virtual_services::VirtualServices;
@@ -84,6 +84,17 @@ impl World {
     /// The service behind an address and port, as a client in `namespace` sees it.
     pub fn service_at(&self, namespace: &str, address: IpAddr, port: u16) -> Option<&Arc<Service>> {
         self.services.at(namespace, address, port)
+    }
+
+    /// The headless service, and its port, that a client in `namespace` means by an endpoint's own address and port: the
+    /// oldest that has it.
+    pub fn headless_at(&self, namespace: &str, address: IpAddr, port: u16) -> Option<(&Arc<Service>, u16)> {
+        let found = self.endpoints.dialled_at(address).iter().filter_map(|((host, of), endpoint)| {
+            let own = endpoint.ports.iter().find(|own| own.number == port)?;
+            let service = self.service(namespace, host)?;
+            (service.headless && service.namespace == *of).then_some((service, own.service_port))
+        });
+        found.min_by_key(|(service, _)| service.creation)
     }
 
     /// All services that clients in `namespace` see, in the order of their hosts.

@@ -45,13 +45,13 @@ fn slices_give_ports_by_name_and_pods_by_address_or_name() {
 
 #[test]
 fn conditions_say_who_takes_requests() {
-    let slice = "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: r, namespace: shop, labels: {kubernetes.io/service-name: reviews}}\naddressType: IPv4\nports: [{name: http, port: 80}]\nendpoints:\n- {addresses: [10.0.0.1]}\n- {addresses: [10.0.0.2], conditions: {ready: false}}\n- {addresses: [10.0.0.3], conditions: {ready: false, serving: true, terminating: true}}\n- {addresses: [10.0.0.4], conditions: {ready: false, serving: false, terminating: true}}\n";
+    let slice = "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: r, namespace: shop, labels: {kubernetes.io/service-name: reviews}}\naddressType: IPv4\nports: [{name: http, port: 80}]\nendpoints:\n- {addresses: [10.0.0.1]}\n- {addresses: [10.0.0.2], conditions: {ready: false}}\n- {addresses: [10.0.0.3], conditions: {ready: false, serving: true, terminating: true}}\n- {addresses: [10.0.0.4], conditions: {ready: false, serving: false, terminating: true}}\n- {addresses: [10.0.0.5], conditions: {ready: false, terminating: true}}\n";
     let fixture = Fixture::with("x.yaml", slice);
     let world = fixture.world();
     let service = world.service("shop", &host("reviews")).unwrap();
     let states: Vec<_> = world.endpoints(service).iter().map(|endpoint| endpoint.state).collect();
     use EndpointState::{Draining, NotReady, Ready};
-    assert_eq!(states, [Ready, NotReady, Draining, NotReady]);
+    assert_eq!(states, [Ready, NotReady, Draining, NotReady, Draining]);
 }
 
 #[test]

@@ -51,10 +51,16 @@ fn services() {
             "  clusterIP: 10.0.0.2\n  ports:\n  - port: http\n",
             &["x.yaml:7: spec.ports[0].port: expected a whole number, found the text \"http\""],
         ),
+        ("  type: ExternalName\n  externalName: example.com\n", &[]),
+        ("  clusterIP: None\n", &[]),
         (
-            "  type: ExternalName\n  externalName: example.com\n",
+            "  type: ExternalName\n",
+            &["x.yaml:4: spec.externalName: is missing; it names the host that this is another name for"],
+        ),
+        (
+            "  type: ExternalName\n  externalName: catalog.shop.svc.cluster.local\n",
             &[
-                "x.yaml:5: spec.type: ExternalName is not supported yet: sidecars treat its name as unknown; use a ServiceEntry",
+                "x.yaml:6: spec.externalName: is another name for Service shop/catalog: what is sent to it is treated as sent to that; routes and policies that name x.shop.svc.cluster.local lead nowhere, name Service shop/catalog in them",
             ],
         ),
         (

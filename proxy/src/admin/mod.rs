@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST};
+use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -19,6 +19,7 @@ use record::Metrics;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::app_probes;
 use crate::capture::listen;
 use crate::handover::{Handover, Phase};
 use crate::options::ProxyOptions;
@@ -33,7 +34,7 @@ pub enum Surface {
     Admin,
     /// `/healthz/ready`.
     Readiness,
-    /// `/stats/prometheus`.
+    /// `/stats/prometheus`, and the application's probes.
     Metrics,
 }
 
@@ -86,6 +87,9 @@ async fn answer(
         (Surface::Admin, _, "/config_dump" | "/certs" | "/server_info" | "/") => {
             text(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here\n")
         }
+        (Surface::Metrics, &Method::GET, path) if path.starts_with(app_probes::PREFIX) => {
+            probe(handover, request).await
+        }
         _ => text(StatusCode::NOT_FOUND, "nothing here; the administration port lists what there is at /\n"),
     }
 }
@@ -113,6 +117,14 @@ fn ready(handover: &Handover) -> Response<Full<Bytes>> {
         }
         Phase::Starting => text(StatusCode::SERVICE_UNAVAILABLE, "starting: waiting for the first configuration\n"),
         Phase::Draining | Phase::Stopping => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+    }
+}
+
+/// Asks the application in the place of the kubelet.
+async fn probe(handover: &Handover, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    match handover.app_probes.ask(request.uri().path(), request.headers().get(USER_AGENT)).await {
+        Some(outcome) => text(outcome.status, outcome.text.to_string()),
+        None => text(StatusCode::NOT_FOUND, "no such probe is declared; the injector writes ISTIO_KUBE_APP_PROBERS\n"),
     }
 }
 

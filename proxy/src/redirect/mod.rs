@@ -10,7 +10,7 @@ mod plan;
 mod tests;
 
 use ipnet::IpNet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The chains that Meltemi owns, in the order in which they must be declared.
 pub const CHAINS: [&str; 4] = ["ISTIO_INBOUND", "ISTIO_REDIRECT", "ISTIO_IN_REDIRECT", "ISTIO_OUTPUT"];
@@ -103,6 +103,14 @@ impl Default for RedirectOptions {
 }
 
 impl Family {
+    /// Istio's convention: the address that a sidecar binds before it calls its own application.
+    pub fn inbound_source(self) -> IpAddr {
+        match self {
+            Family::V4 => Ipv4Addr::new(127, 0, 0, 6).into(),
+            Family::V6 => Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6).into(),
+        }
+    }
+
     fn holds(self, net: &IpNet) -> bool {
         matches!((self, net.addr()), (Family::V4, IpAddr::V4(_)) | (Family::V6, IpAddr::V6(_)))
     }

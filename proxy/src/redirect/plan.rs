@@ -3,7 +3,7 @@
 
 use super::{Family, ProxyTraffic, RedirectOptions, Selection};
 use ipnet::IpNet;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A chain of the nat table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,18 +83,10 @@ pub(super) fn rules(options: &RedirectOptions, family: Family) -> Vec<Rule> {
     rules
 }
 
-/// Istio's convention: the address that an inbound proxy binds before it calls its application.
-fn inbound_source(family: Family) -> IpNet {
-    match family {
-        Family::V4 => IpNet::from(std::net::IpAddr::V4(Ipv4Addr::new(127, 0, 0, 6))),
-        Family::V6 => IpNet::from(std::net::IpAddr::V6(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6))),
-    }
-}
-
 fn loopback(family: Family) -> IpNet {
     match family {
-        Family::V4 => IpNet::from(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        Family::V6 => IpNet::from(std::net::IpAddr::V6(Ipv6Addr::LOCALHOST)),
+        Family::V4 => IpNet::from(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        Family::V6 => IpNet::from(IpAddr::V6(Ipv6Addr::LOCALHOST)),
     }
 }
 
@@ -146,7 +138,7 @@ fn outbound(options: &RedirectOptions, family: Family) -> Vec<Rule> {
         rules.push(out(vec![Match::Tcp, Match::Ports(ports)], Verdict::Return));
     }
     let lo = || Match::To("lo".to_owned());
-    rules.push(out(vec![lo(), Match::Source(inbound_source(family))], Verdict::Return));
+    rules.push(out(vec![lo(), Match::Source(family.inbound_source().into())], Verdict::Return));
     for owner in owners(&options.proxy) {
         rules.extend(own_connections(options, family, owner));
     }

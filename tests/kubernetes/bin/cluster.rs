@@ -38,11 +38,27 @@ fn serve(sandbox: &Sandbox) -> Result<(), Box<dyn std::error::Error>> {
     let cluster = Cluster::start(Options::default())?;
     cluster.gateway_api_crds()?;
     cluster.load(&echo(cluster.programs())?)?;
+    install(&cluster);
     let file = PublicKubeconfig::write(&cluster, address)?;
     introduce(&cluster, &file.path, started);
     wait_for_the_end(&cluster)?;
     println!("\nending ...");
     Ok(())
+}
+
+/// Meltemi, from the program that MELTEMI names or that cargo has put beside this one. Without it the cluster is still of
+/// use.
+fn install(cluster: &Cluster) {
+    let beside = || Some(std::env::current_exe().ok()?.with_file_name("meltemi"));
+    let program = std::env::var_os("MELTEMI").map(PathBuf::from).or_else(beside);
+    let Some(program) = program.filter(|program| program.exists()) else {
+        return println!("without Meltemi: there is no program to make its images from");
+    };
+    println!("installing Meltemi ...");
+    match cluster.install_meltemi(&program, &[]) {
+        Ok(said) => println!("{said}"),
+        Err(error) => println!("without Meltemi: {error}"),
+    }
 }
 
 fn introduce(cluster: &Cluster, kubeconfig: &Path, started: Instant) {

@@ -40,10 +40,10 @@ pub enum ClusterError {
         /// What the last look saw.
         last: String,
     },
-    /// `kubectl` failed.
-    #[error("`kubectl {command}` failed: {stderr}")]
-    Kubectl {
-        /// Its arguments.
+    /// `kubectl`, or another program that speaks with the API server, failed.
+    #[error("`{command}` failed: {stderr}")]
+    Command {
+        /// The command line.
         command: String,
         /// What it printed on standard error.
         stderr: String,

@@ -1,5 +1,6 @@
 //! What a person would type: kubectl, and the objects and answers that go through it.
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -11,7 +12,7 @@ impl Cluster {
     /// # Errors
     /// With what it printed on standard error, when its status is not 0.
     pub fn kubectl(&self, arguments: &[&str]) -> Result<String, ClusterError> {
-        self.kubectl_with_input(arguments, "")
+        self.run(self.site.programs.get("kubectl")?, arguments, "")
     }
 
     /// Creates or changes the objects of a YAML text.
@@ -19,7 +20,7 @@ impl Cluster {
     /// # Errors
     /// When the API server or a webhook refuses one; others may have been accepted.
     pub fn apply(&self, yaml: &str) -> Result<String, ClusterError> {
-        self.kubectl_with_input(&["apply", "-f", "-"], yaml)
+        self.run(self.site.programs.get("kubectl")?, &["apply", "-f", "-"], yaml)
     }
 
     /// Runs a program in a container to its end and returns what it prints.
@@ -52,21 +53,26 @@ impl Cluster {
         self.api.block_on(work)
     }
 
-    /// `kubectl` as a command to which arguments can be added, for a test that wants its streams.
-    ///
-    /// # Errors
-    /// When it has not been built.
-    pub fn kubectl_command(&self) -> Result<Command, ClusterError> {
-        let mut command = Command::new(self.site.programs.get("kubectl")?);
-        command.env_clear().env("PATH", lab::tools::search_path());
-        // Where it keeps what it has learned of the API.
+    /// A program that speaks with the API server as the administrator, such as `kubectl`, `helm` or `meltemi`: those of
+    /// the cluster are in its search path.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        let folder = self.site.programs.folder().display();
+        command.env_clear().env("PATH", format!("{folder}:{}", lab::tools::search_path()));
+        // Where kubectl keeps what it has learned of the API.
         command.env("HOME", &self.site.folder).env("KUBECONFIG", self.kubeconfig_file());
-        Ok(command)
+        command
     }
 
-    fn kubectl_with_input(&self, arguments: &[&str], input: &str) -> Result<String, ClusterError> {
-        let failed = || ClusterError::io(format!("kubectl {}", arguments.join(" ")));
-        let mut command = self.kubectl_command()?;
+    /// Runs a program of [`Cluster::command`] with text on its standard input and returns what it prints.
+    ///
+    /// # Errors
+    /// With what it printed on standard error, when its status is not 0.
+    pub fn run(&self, program: impl AsRef<OsStr>, arguments: &[&str], input: &str) -> Result<String, ClusterError> {
+        let program = program.as_ref();
+        let line = || format!("{} {}", program.display(), arguments.join(" "));
+        let failed = || ClusterError::io(line());
+        let mut command = self.command(program);
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(failed())?;
         if let Some(mut stdin) = child.stdin.take() {
@@ -78,6 +84,6 @@ impl Cluster {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
         let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Err(ClusterError::Kubectl { command: arguments.join(" "), stderr })
+        Err(ClusterError::Command { command: line(), stderr })
     }
 }

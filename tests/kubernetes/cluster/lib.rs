@@ -13,6 +13,7 @@ mod control_plane;
 mod dns;
 mod error;
 mod image;
+mod install;
 mod kube_proxy;
 mod kubeconfig;
 mod kubectl;

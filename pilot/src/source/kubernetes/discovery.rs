@@ -2,6 +2,7 @@
 //! control plane runs.
 
 use super::kinds::groups;
+use super::trouble::in_full;
 use kube::Discovery;
 use kube::api::ApiResource;
 use kube::core::discovery::verbs;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 /// How often it is asked. Each time are two small requests.
 pub(super) const EVERY: Duration = Duration::from_secs(10);
-/// How soon it is asked again when it did not answer.
+/// How soon it is asked again when it did not answer, or a watch failed.
 pub(super) const AFTER_FAILURE: Duration = Duration::from_secs(2);
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -20,7 +21,7 @@ pub(super) async fn look(client: &kube::Client) -> Result<Vec<ApiResource>, Stri
     let discovery = Discovery::new(client.clone()).filter(&groups()).run_aggregated();
     let found = tokio::time::timeout(PATIENCE, discovery).await;
     let found = found.map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?;
-    let found = found.map_err(|error| error.to_string())?;
+    let found = found.map_err(|error| in_full(&error))?;
     let mut served = Vec::new();
     for group in found.groups() {
         for version in group.versions() {

@@ -15,7 +15,7 @@ const MANAGED_FIELDS: &str = "managedFields";
 #[derive(Clone, Debug)]
 pub(super) struct Observed<const METADATA_ONLY: bool = false> {
     /// Name, namespace, uid, generation and resourceVersion; no other field is filled.
-    pub(super) metadata: ObjectMeta,
+    pub(super) metadata: Box<ObjectMeta>,
     /// All of it.
     pub(super) tree: Node,
 }
@@ -66,7 +66,7 @@ impl<const METADATA_ONLY: bool> Resource for Observed<METADATA_ONLY> {
 impl<'de, const METADATA_ONLY: bool> Deserialize<'de> for Observed<METADATA_ONLY> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let tree = deserializer.deserialize_map(Fields)?;
-        let metadata = identity(tree.get("metadata"));
+        let metadata = Box::new(identity(tree.get("metadata")));
         Ok(Self { metadata, tree })
     }
 }

@@ -68,6 +68,31 @@ mod tests {
         assert_eq!(pace.due(), None);
     }
 
+    /// 5,000 changes at once, while a build costs more with each object: at most a fourth of the time goes into builds,
+    /// and there are far fewer of them than changes.
+    #[test]
+    fn many_changes_are_few_builds() {
+        let (start, mut pace, mut builds, mut spent) = (Instant::now(), Pace::default(), 0, Duration::ZERO);
+        let (mut now, mut told) = (start, 0);
+        while told < 5_000 || pace.due().is_some() {
+            if pace.due().is_some_and(|due| due <= now) {
+                let cost = Duration::from_micros(20) * told;
+                pace.built(now, now + cost);
+                (now, builds, spent) = (now + cost, builds + 1, spent + cost);
+            }
+            // What came during a build is there when it ends: one change each millisecond.
+            let arrived = u32::try_from((now - start).as_millis()).unwrap().min(5_000);
+            if arrived > told {
+                told = arrived;
+                pace.changed(now);
+            }
+            now += milliseconds(1);
+        }
+        assert!(builds < 100, "{builds} builds");
+        assert!(spent * 3 < now - start, "{spent:?} of {:?}", now - start);
+        assert!(now - start < milliseconds(5_000 + 1_000), "the last change waits for at most a second");
+    }
+
     #[test]
     fn dear_builds_are_rare_and_never_more_than_a_second_apart() {
         let start = Instant::now();

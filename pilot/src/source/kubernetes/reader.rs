@@ -5,22 +5,25 @@ use super::discovery;
 use super::kinds::{Watched, choose, missing};
 use super::pace::Pace;
 use super::store::Store;
-use super::watches::{Notice, Watch};
+use super::watches::{Notice, Watch, What};
 use crate::source::Reload;
 use kube::api::ApiResource;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 /// Notices that may wait; the watches stop reading when there are more.
 const WAITING: usize = 256;
-/// Looks at what is served in which a kind is missing before it is believed to be gone: an API server that starts
-/// serves its CustomResourceDefinitions a little later than the rest.
-const DOUBTS: u32 = 2;
+/// How long a kind must be missing in what is served before it is believed to be gone: an API server that starts serves
+/// its CustomResourceDefinitions a little later than the rest.
+const DOUBT: Duration = Duration::from_secs(10);
 /// How often the log says what the first world waits for.
 const REMINDER: Duration = Duration::from_secs(10);
+
+/// What the API server serves, or why it does not say.
+type Answer = Result<Vec<ApiResource>, String>;
 
 /// Reads a cluster.
 pub(super) struct Reader<P> {
@@ -28,23 +31,27 @@ pub(super) struct Reader<P> {
     store: Store,
     publish: P,
     watches: HashMap<Arc<str>, Watch>,
-    /// Watched kinds that the last looks did not find, with how many did not.
-    doubted: HashMap<Arc<str>, u32>,
+    /// Watched kinds that the last looks did not find, and since when.
+    doubted: HashMap<Arc<str>, Instant>,
     notices: (mpsc::Sender<Notice>, mpsc::Receiver<Notice>),
     pace: Pace,
+    /// A watch failed: what is served may have changed, or nobody answers.
+    doubt: Arc<Notify>,
+    /// The API server answers again.
+    back: Arc<Notify>,
 }
 
 impl<P: FnMut(Reload)> Reader<P> {
     pub(super) fn new(client: kube::Client, store: Store, publish: P) -> Self {
         let notices = mpsc::channel(WAITING);
-        let (watches, doubted, pace) = Default::default();
-        Self { client, store, publish, watches, doubted, notices, pace }
+        let (watches, doubted, pace, doubt, back) = Default::default();
+        Self { client, store, publish, watches, doubted, notices, pace, doubt, back }
     }
 
     /// Reads until it is dropped.
     pub(super) async fn run(mut self) {
         let (client, (answer, mut answers)) = (self.client.clone(), mpsc::channel(1));
-        let looks = look_again_and_again(client, answer);
+        let looks = look_again_and_again(client, answer, self.doubt.clone());
         let work = async {
             let mut reminder = interval(REMINDER);
             reminder.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -73,6 +80,9 @@ impl<P: FnMut(Reload)> Reader<P> {
     fn take(&mut self, batch: &mut Vec<Notice>) {
         let mut changed = false;
         for Notice { of, what } in batch.drain(..) {
+            if matches!(what, What::Failed(_)) {
+                self.doubt.notify_one();
+            }
             changed |= self.store.take(&of, what);
         }
         self.note(changed);
@@ -93,21 +103,24 @@ impl<P: FnMut(Reload)> Reader<P> {
     fn remind(&self) {
         let awaited = self.store.awaited();
         if !awaited.is_empty() {
-            tracing::warn!(awaited = awaited.join(", "), "not ready: the cluster is not read to its end yet");
+            tracing::warn!(awaited = awaited.join(", "), "not ready: these kinds are not read to their end yet");
         }
     }
 
     /// Takes over what the API server serves.
-    fn look(&mut self, answer: Result<Vec<ApiResource>, String>) {
+    fn look(&mut self, answer: Answer) {
         let changed = match answer {
             Ok(served) => {
+                if self.store.is_silent() {
+                    self.back.notify_waiters();
+                }
                 let (chosen, mut problems) = choose(&served);
                 problems.extend(missing(chosen.iter()));
                 let watched = self.believed(chosen);
                 self.set_watches(&watched);
                 self.store.set_watched(&watched, problems)
             }
-            Err(error) => self.store.set_unknown(&error),
+            Err(error) => self.store.set_silent(error),
         };
         self.note(changed);
     }
@@ -120,9 +133,8 @@ impl<P: FnMut(Reload)> Reader<P> {
             if believed.iter().any(|watched| watched.name == *name) {
                 continue;
             }
-            let doubts = self.doubted.entry(name.clone()).or_default();
-            *doubts += 1;
-            if *doubts < DOUBTS {
+            let since = self.doubted.entry(name.clone()).or_insert_with(Instant::now);
+            if since.elapsed() < DOUBT {
                 believed.push(watch.watched.clone());
             }
         }
@@ -140,7 +152,7 @@ impl<P: FnMut(Reload)> Reader<P> {
         for watched in watched {
             if !self.watches.contains_key(&watched.name) {
                 tracing::info!(resource = %watched.name, version = watched.resource.version, "watched");
-                let watch = Watch::start(&self.client, watched.clone(), self.notices.0.clone());
+                let watch = Watch::start(&self.client, watched.clone(), self.notices.0.clone(), self.back.clone());
                 self.watches.insert(watched.name.clone(), watch);
             }
         }
@@ -148,13 +160,22 @@ impl<P: FnMut(Reload)> Reader<P> {
 }
 
 /// Asks what is served, until nobody wants to hear it.
-async fn look_again_and_again(client: kube::Client, answers: mpsc::Sender<Result<Vec<ApiResource>, String>>) {
+async fn look_again_and_again(client: kube::Client, answers: mpsc::Sender<Answer>, doubt: Arc<Notify>) {
     loop {
         let answer = discovery::look(&client).await;
-        let pause = if answer.is_ok() { discovery::EVERY } else { discovery::AFTER_FAILURE };
+        let rest = if answer.is_ok() { discovery::EVERY - discovery::AFTER_FAILURE } else { Duration::ZERO };
         if answers.send(answer).await.is_err() {
             return;
         }
-        tokio::time::sleep(pause.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
+        tokio::select! {
+            () = sleep(jittered(rest)) => {}
+            () = doubt.notified() => {}
+        }
+        sleep(jittered(discovery::AFTER_FAILURE)).await;
     }
+}
+
+/// 75 % to 125 %, so that replicas do not ask in step.
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(0.75 + fastrand::f64() / 2.0)
 }

@@ -4,9 +4,8 @@
 use super::kinds::{Watched, missing};
 use super::metrics::WatchMetrics;
 use super::table::{Changes, Table};
-use super::trouble::Trouble;
+use super::trouble::{Trouble, unanswered};
 use super::watches::What;
-use crate::place::Place;
 use crate::source::{Candidates, Reload, SourceProblem};
 use crate::validate::Settings;
 use std::collections::BTreeMap;
@@ -18,8 +17,10 @@ pub(super) struct Store {
     metrics: WatchMetrics,
     tables: BTreeMap<Arc<str>, Table>,
     candidates: Candidates,
-    /// What is wrong with what the cluster serves, or with asking for it.
+    /// What is wrong with what the cluster serves.
     served: Vec<SourceProblem>,
+    /// Why the API server does not say what it serves.
+    silent: Option<String>,
     /// Every kind was there once: from then on the world is told, whatever becomes of single kinds.
     complete: bool,
 }
@@ -27,15 +28,15 @@ pub(super) struct Store {
 impl Store {
     /// Knows nothing yet.
     pub(super) fn new(settings: Settings, metrics: WatchMetrics) -> Self {
-        let (tables, candidates, served) = Default::default();
-        Self { settings, metrics, tables, candidates, served, complete: false }
+        let (tables, candidates, served, silent) = Default::default();
+        Self { settings, metrics, tables, candidates, served, silent, complete: false }
     }
 
     /// Takes over which kinds are watched; objects of kinds that are not any more are gone. Whether that made a
     /// difference.
     pub(super) fn set_watched(&mut self, watched: &[Watched], problems: Vec<SourceProblem>) -> bool {
-        let mut changed = self.served != problems;
-        self.served = problems;
+        let mut changed = self.served != problems || self.silent.is_some();
+        (self.served, self.silent) = (problems, None);
         let gone: Vec<_> =
             self.tables.keys().filter(|name| !watched.iter().any(|w| w.name == **name)).cloned().collect();
         for name in gone {
@@ -55,11 +56,14 @@ impl Store {
         self.settle() || changed
     }
 
-    /// The API server could not be asked what it serves; what is watched stays.
-    pub(super) fn set_unknown(&mut self, error: &str) -> bool {
-        let message = format!("the API server does not say what it serves: {error}; is asked again every few seconds");
-        let problems = vec![SourceProblem { place: Place::Api("discovery".into()), message }];
-        std::mem::replace(&mut self.served, problems.clone()) != problems
+    /// The API server does not say what it serves; what is known stays. Whether that is news.
+    pub(super) fn set_silent(&mut self, error: String) -> bool {
+        self.silent.replace(error.clone()) != Some(error)
+    }
+
+    /// Whether the API server did not say what it serves when it was asked last.
+    pub(super) fn is_silent(&self) -> bool {
+        self.silent.is_some()
     }
 
     /// Takes over what a watch tells. Whether that made a difference to the mesh, or to what there is to be said.
@@ -82,19 +86,18 @@ impl Store {
     /// than none.
     pub(super) fn reload(&self) -> Reload {
         let mut problems = self.served.clone();
-        problems.extend(self.tables.values().filter_map(Table::problem));
+        // That nothing can be watched is then said once, not for each kind.
+        let single = self.tables.values().filter(|table| self.silent.is_none() || table.is_forbidden());
+        problems.extend(single.filter_map(Table::problem));
+        problems.extend(self.silent.as_deref().map(|error| unanswered(error, self.complete)));
         let candidates = if self.complete { self.candidates.clone() } else { Candidates::default() };
         Reload { candidates, problems, complete: self.complete }
     }
 
-    /// The kinds that keep the first world waiting, and why as far as that is known.
-    pub(super) fn awaited(&self) -> Vec<String> {
+    /// The kinds that keep the first world waiting.
+    pub(super) fn awaited(&self) -> Vec<&str> {
         let waiting = self.tables.values().filter(|table| !self.complete && !table.is_settled());
-        let told = waiting.map(|table| match &table.trouble {
-            Some(trouble) => format!("{} ({})", table.watched.name, trouble.error()),
-            None => table.watched.name.to_string(),
-        });
-        told.collect()
+        waiting.map(|table| &*table.watched.name).collect()
     }
 
     /// Notes when everything is there for the first time. Whether that is now.

@@ -50,12 +50,18 @@ impl Table {
 
     /// Whether the first world need not wait for it: it is known, or known to be out of reach.
     pub(super) fn is_settled(&self) -> bool {
-        let cause = self.trouble.as_ref().map(|trouble| trouble.cause);
+        let lasting = self.trouble.as_ref().filter(|trouble| trouble.is_lasting());
+        let cause = lasting.map(|trouble| trouble.cause);
         self.listed
             || match self.watched.role {
                 Role::NoEffect => cause.is_some(),
                 Role::Read(_) => matches!(cause, Some(Cause::Forbidden | Cause::Gone)) && !self.watched.is_needed(),
             }
+    }
+
+    /// Whether the API server answers, but refuses.
+    pub(super) fn is_forbidden(&self) -> bool {
+        self.trouble.as_ref().is_some_and(|trouble| trouble.cause == Cause::Forbidden)
     }
 
     /// What there is to be said of watching it.

@@ -32,16 +32,21 @@ fn metadata(role: Role, node: Node) -> Node {
         "name" | "namespace" | "creationTimestamp" => Some(entry),
         "ownerReferences" if role == Role::Read(Kind::Pod) => Some(entry),
         "labels" if role == Role::Read(Kind::Node) => {
-            Some(with(entry, |labels| select(labels, |label| is_topology_label(&label.key).then_some(label))))
+            some(with(entry, |labels| select(labels, |label| is_topology_label(&label.key).then_some(label))))
         }
         "labels" => Some(entry),
         "annotations" => {
             let of_the_mesh =
                 |entry: &Entry| entry.key.split_once('/').is_some_and(|(at, _)| at.ends_with(ANNOTATIONS));
-            Some(with(entry, |all| select(all, |entry| of_the_mesh(&entry).then_some(entry))))
+            some(with(entry, |all| select(all, |entry| of_the_mesh(&entry).then_some(entry))))
         }
         _ => None,
     })
+}
+
+/// None is the same as an empty one.
+fn some(entry: Entry) -> Option<Entry> {
+    (entry.value.value != Value::Map(Vec::new())).then_some(entry)
 }
 
 fn pod_spec(node: Node) -> Node {

@@ -6,8 +6,9 @@ use crate::source::SourceProblem;
 use kube::core::Status;
 use kube::runtime::watcher::Error;
 
-/// Failures in a row before anybody is told: watches end now and then, and go on.
-const PATIENCE: u32 = 2;
+/// Failures in a row, over a second or more, after which anybody is told and nobody waits for a kind. Watches end now and
+/// then, and an API server that starts refuses for a moment what it will allow.
+const LASTING: u32 = 4;
 
 /// Why a kind cannot be watched at present.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,25 +37,28 @@ impl Trouble {
         let status = status(error);
         let cause = match status.map(|status| status.code) {
             Some(410) => return None,
-            Some(401 | 403) => Cause::Forbidden,
+            Some(403) => Cause::Forbidden,
             Some(404) => Cause::Gone,
             _ => Cause::Other,
         };
         let error = match status {
             Some(status) => status.message.clone(),
-            None => chain(error),
+            None => in_full(error),
         };
         let times = before.filter(|before| before.cause == cause).map_or(0, |before| before.times) + 1;
         Some(Self { cause, error, times })
     }
 
-    /// What the API server, or the way to it, said.
-    pub(super) fn error(&self) -> &str {
-        &self.error
+    /// Whether it has been so for a while.
+    pub(super) fn is_lasting(&self) -> bool {
+        self.times >= LASTING
     }
 
     /// What people are told; None while it may pass. `known`: whether objects of this kind were read before.
     pub(super) fn problem(&self, watched: &Watched, known: bool) -> Option<SourceProblem> {
+        if !self.is_lasting() {
+            return None;
+        }
         let meanwhile = match known {
             true => "what was known of them stays in force",
             false => "none of these objects is in force",
@@ -65,13 +69,23 @@ impl Trouble {
                  account (its ClusterRole); {meanwhile}",
                 self.error
             ),
-            Cause::Gone | Cause::Other if self.times < PATIENCE => return None,
             Cause::Gone | Cause::Other => {
                 format!("cannot be watched: {}; {meanwhile}, and it is tried again every few seconds", self.error)
             }
         };
         Some(SourceProblem { place: Place::Api(watched.name.clone()), message })
     }
+}
+
+/// What people are told when the API server does not even say what it serves. `known`: whether the cluster was read
+/// before.
+pub(super) fn unanswered(error: &str, known: bool) -> SourceProblem {
+    let meanwhile = match known {
+        true => "what was known of the cluster stays in force",
+        false => "nothing is in force",
+    };
+    let message = format!("does not answer: {error}; {meanwhile}, and it is asked again every few seconds");
+    SourceProblem { place: Place::Api("API server".into()), message }
 }
 
 fn status(error: &Error) -> Option<&Status> {
@@ -85,9 +99,9 @@ fn status(error: &Error) -> Option<&Status> {
 }
 
 /// An error with its causes: the outer ones alone say only that something failed.
-fn chain(error: &Error) -> String {
+pub(super) fn in_full(error: &dyn std::error::Error) -> String {
     let mut parts = vec![error.to_string()];
-    let mut cause = std::error::Error::source(error);
+    let mut cause = error.source();
     while let Some(error) = cause {
         let text = error.to_string();
         if !parts.iter().any(|part| part.contains(&text)) {

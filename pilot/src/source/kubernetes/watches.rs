@@ -9,7 +9,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 
 /// How long one watch lasts, in seconds. A connection that died without a word is noticed then.
@@ -51,13 +51,18 @@ impl Drop for Watch {
 }
 
 impl Watch {
-    /// Starts to list and to follow a kind.
-    pub(super) fn start(client: &kube::Client, watched: Watched, notices: mpsc::Sender<Notice>) -> Self {
-        let (client, name, resource) = (client.clone(), watched.name.clone(), watched.resource.clone());
+    /// Starts to list and to follow a kind. `back` wakes those that wait because the API server was away.
+    pub(super) fn start(
+        client: &kube::Client,
+        watched: Watched,
+        notices: mpsc::Sender<Notice>,
+        back: Arc<Notify>,
+    ) -> Self {
+        let (client, name, resource) = (client.clone(), watched.name.clone(), &watched.resource);
         let task = if watched.metadata_only() {
-            tokio::spawn(follow(Api::<Observed<true>>::all_with(client, &resource), name, notices))
+            tokio::spawn(follow(Api::<Observed<true>>::all_with(client, resource), name, notices, back))
         } else {
-            tokio::spawn(follow(Api::<Observed>::all_with(client, &resource), name, notices))
+            tokio::spawn(follow(Api::<Observed>::all_with(client, resource), name, notices, back))
         };
         Self { watched, task: task.abort_handle() }
     }
@@ -67,6 +72,7 @@ async fn follow<const METADATA_ONLY: bool>(
     api: Api<Observed<METADATA_ONLY>>,
     of: Arc<str>,
     notices: mpsc::Sender<Notice>,
+    back: Arc<Notify>,
 ) where
     Observed: From<Observed<METADATA_ONLY>>,
 {
@@ -87,8 +93,10 @@ async fn follow<const METADATA_ONLY: bool>(
             }
             Ok(Some(Err(error))) => {
                 let told = tell(What::Failed(error)).await;
-                tokio::time::sleep(pause(failures)).await;
-                failures += 1;
+                failures = tokio::select! {
+                    () = tokio::time::sleep(pause(failures)) => failures + 1,
+                    () = back.notified() => 1,
+                };
                 told
             }
             Err(_calm) => {
