@@ -15,7 +15,7 @@ impl Answer {
         self.0.lines().find_map(|line| line.split_once("] ")?.1.strip_prefix(name)?.strip_prefix('='))
     }
 
-    /// A header of the request as the server saw it, by its canonical name such as `X-Request-Id`.
+    /// A header of the request as the server saw it, in any spelling.
     pub fn request_header<'a>(&'a self, name: &'a str) -> Option<&'a str> {
         self.headers(name).next()
     }
@@ -23,7 +23,8 @@ impl Answer {
     /// All request headers of this name.
     pub fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let lines = self.0.lines().filter_map(|line| line.split_once("] RequestHeader="));
-        lines.filter_map(move |(_, header)| header.strip_prefix(name)?.strip_prefix(':'))
+        let split = lines.filter_map(|(_, header)| header.split_once(':'));
+        split.filter_map(move |(found, value)| found.eq_ignore_ascii_case(name).then_some(value))
     }
 
     /// The identity that the server's sidecar saw in the caller's certificate.
@@ -34,8 +35,10 @@ impl Answer {
 
     /// Fails with all that was printed unless the status is 200 and the server's pod has this name or generated name.
     pub fn came_from(&self, pod: &str) -> Result<(), String> {
+        // A WebSocket's answer has the message before it on the same line.
+        let well = self.0.lines().any(|line| line.ends_with("StatusCode=200"));
         let served = self.field("Hostname").is_some_and(|name| name == pod || name.starts_with(&format!("{pod}-")));
-        if self.field("StatusCode") == Some("200") && served { Ok(()) } else { Err(format!("not {pod}: {}", self.0)) }
+        if well && served { Ok(()) } else { Err(format!("not {pod}: {}", self.0)) }
     }
 }
 

@@ -30,6 +30,7 @@ pub fn ready(mesh: &Installed) -> Outcome {
     if mesh.cluster.get(&format!("/api/v1/namespaces/{NAMESPACE}")).is_err() {
         mesh.enrolled(NAMESPACE)?;
         mesh.apply(NAMESPACE, include_str!("traffic/pods.yaml"))?;
+        mesh.apply(NAMESPACE, include_str!("traffic/special.yaml"))?;
     }
     let workloads = ["deployment/client", "deployment/server", "statefulset/peer", "deployment/on-host"];
     Ok(mesh.rolled_out(NAMESPACE, &workloads)?)
@@ -51,7 +52,7 @@ fn protocols(mesh: &Installed) -> Outcome {
         let encrypted = protocol == "TCP" || answer.caller() == Some(CLIENT);
         ensure!(encrypted, "{url}: the server's sidecar saw no certificate of the client: {answer}");
     }
-    let answer = mesh.call(NAMESPACE, "client", &["--http2", "http://server/"])?;
+    let answer = mesh.call(NAMESPACE, "client", &["--http2", "http://server:83/"])?;
     answer.came_from("server")?;
     ensure!(answer.field("Proto") == Some("HTTP/2.0"), "HTTP/2 did not stay HTTP/2: {answer}");
     let answer = mesh.call(NAMESPACE, "client", &["--method=POST", "--count=20", "http://server/"])?;
