@@ -14,6 +14,11 @@ pub fn create(cluster: &Cluster, path: &str, object: &Value) -> Result<Value, St
     send(cluster, "POST", path, "application/json", object)
 }
 
+/// Deletes all objects of a list.
+pub fn delete_all(cluster: &Cluster, path: &str) -> Result<Value, String> {
+    send(cluster, "DELETE", path, "application/json", &Value::Object(serde_json::Map::new()))
+}
+
 /// Creates many, so many at a time; returns what failed.
 pub fn create_all(cluster: &Cluster, path: &str, objects: &[Value], at_once: usize) -> Vec<String> {
     let client = cluster.client();

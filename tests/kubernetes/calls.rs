@@ -55,8 +55,14 @@ impl Installed {
     /// When there is no answer at all, or it is not the expected one of TCP. Any HTTP status is an answer.
     pub fn call(&self, namespace: &str, app: &str, arguments: &[&str]) -> Result<Answer, String> {
         let pod = self.pod(namespace, &format!("app={app}"))?;
-        let words = [&["client", "--timeout=5s"], arguments].concat();
-        let said = self.cluster.exec(namespace, &pod, ECHO, &words);
-        said.map(Answer).map_err(|error| format!("{app} -> {}: {error}", arguments.join(" ")))
+        let mut kubectl = self.cluster.kubectl_command().map_err(|error| error.to_string())?;
+        kubectl.args(["exec", "--namespace", namespace, &pod, "--container", ECHO, "--", "client", "--timeout=5s"]);
+        let output = kubectl.args(arguments).output().map_err(|error| error.to_string())?;
+        // Why it failed stands on its standard output.
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        if output.status.success() {
+            return Ok(Answer(said[0].clone()));
+        }
+        Err(format!("{app} -> {}: {}", arguments.join(" "), said.concat().trim()))
     }
 }

@@ -12,6 +12,7 @@ use crate::{Outcome, api, ensure, heavy};
 
 const NAMESPACE: &str = "many";
 const LIST: &str = "/apis/networking.istio.io/v1/namespaces/many/virtualservices";
+const ENTRIES: &str = "/apis/networking.istio.io/v1/namespaces/many/serviceentries";
 const WEBHOOKS: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/meltemi-validator";
 /// Every so many-th is wrong.
 const WRONG: usize = 10;
@@ -29,6 +30,8 @@ fn many(mesh: &Installed) -> Outcome {
     mesh.enrolled(NAMESPACE)?;
     mesh.apply(NAMESPACE, include_str!("many/pods.yaml"))?;
     mesh.rolled_out(NAMESPACE, &["deployment/client", "deployment/web"])?;
+    let failures = api::create_all(&mesh.cluster, ENTRIES, &entries(count), AT_ONCE);
+    ensure!(failures.is_empty(), "{failures:?}");
     // A first round lets the memory that the allocator keeps come into being, and is not counted.
     round(mesh, count)?;
     let before = memory(mesh)?;
@@ -57,23 +60,51 @@ fn round(mesh: &Installed, count: usize) -> Result<u64, String> {
     println!("  {count} created in {:.1} s, all told after {:.1} s", created.as_secs_f32(), started.elapsed().as_secs_f32());
     in_force(mesh)?;
     let during = memory(mesh)?;
-    let delete = ["delete", "virtualservices", "--namespace", NAMESPACE, "--all", "--wait=false"];
-    mesh.cluster.kubectl(&delete).map_err(|error| error.to_string())?;
+    api::delete_all(&mesh.cluster, LIST)?;
     mesh.cluster.wait_until("none left", PATIENCE, || none_left(mesh)).map_err(|error| error.to_string())?;
     Ok(during)
 }
 
-/// Each puts its own number into answers for a host of its own; two of the hosts are Services with a client.
+/// Two of the hosts are Services, which a client can call.
+const CALLED: [usize; 2] = [1, 499];
+/// ServiceEntries with so many hosts each.
+const ENTRY: usize = 250;
+
+/// The host of its own that a VirtualService has.
+fn host(number: usize) -> String {
+    if CALLED.contains(&number) { format!("web-{number}") } else { format!("web-{number}.many.example") }
+}
+
+/// The other hosts, so that each route leads somewhere.
+fn entries(count: usize) -> Vec<Value> {
+    let numbers: Vec<usize> = (0..count).filter(|number| !CALLED.contains(number)).collect();
+    let entry = |(index, numbers): (usize, &[usize])| {
+        json!({
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "ServiceEntry",
+            "metadata": {"name": format!("entry-{index}")},
+            "spec": {
+                "hosts": numbers.iter().map(|number| host(*number)).collect::<Vec<_>>(),
+                "ports": [{"name": "http", "number": 80, "protocol": "HTTP"}],
+                "resolution": "STATIC",
+                "endpoints": [{"address": "192.0.2.1"}],
+            },
+        })
+    };
+    numbers.chunks(ENTRY).enumerate().map(entry).collect()
+}
+
+/// Each puts its own number into answers.
 fn route(number: usize) -> Value {
     let uri = if number % WRONG == 0 { "(" } else { ".*" };
     json!({
         "apiVersion": "networking.istio.io/v1",
         "kind": "VirtualService",
         "metadata": {"name": format!("vs-{number}")},
-        "spec": {"hosts": [format!("web-{number}")], "http": [{
+        "spec": {"hosts": [host(number)], "http": [{
             "match": [{"uri": {"regex": uri}}],
             "headers": {"response": {"set": {"vs": number.to_string()}}},
-            "route": [{"destination": {"host": format!("web-{number}")}}],
+            "route": [{"destination": {"host": host(number)}}],
         }]},
     })
 }
@@ -116,7 +147,7 @@ fn all_told(mesh: &Installed, count: usize) -> Result<(), String> {
 
 /// Two of them, seen by a client.
 fn in_force(mesh: &Installed) -> Result<(), String> {
-    for number in ["1", "499"] {
+    for number in CALLED {
         let answer = mesh.call(NAMESPACE, "client", &[&format!("http://web-{number}/")])?;
         if !answer.to_string().contains(&format!("ResponseHeader=Vs:{number}\n")) {
             return Err(format!("vs-{number} is not in force: {answer}"));

@@ -51,7 +51,7 @@ impl<'a> Site<'a> {
     fn ask(&self, headers: &[(&str, &str)]) -> Result<String, String> {
         let stream = self.client.connect(self.service, WITHIN).map_err(|error| format!("connect: {error}"))?;
         let answer = lab::http::get(stream, self.authority, "/", headers).map_err(|error| error.to_string())?;
-        let body: Value = serde_json::from_slice(&answer.body).map_err(|_| format!("{}: {}", answer.status, answer.text()))?;
+        let body: Value = serde_json::from_slice(&answer.body).map_err(|_| format!("{answer:?}"))?;
         Ok(body["version"].as_str().unwrap_or_default().to_owned())
     }
 

@@ -37,7 +37,8 @@ fn refused(mesh: &Installed) -> Outcome {
     mesh.rolled_out(OUTSIDE, &["deployment/client", "deployment/server"])?;
     for (protocol, port) in [("http", 80), ("http", 82), ("grpc", 7070), ("tcp", 9090), ("tcp", 9092)] {
         // Its own neighbours answer, so what is refused below is not broken by itself.
-        mesh.call(OUTSIDE, "client", &[&format!("{protocol}://server:{port}")])?.came_from("server")?;
+        let neighbour = format!("{protocol}://server:{port}");
+        mesh.cluster.wait_until("a call without mesh", LIMIT, || mesh.call(OUTSIDE, "client", &[&neighbour]))?;
         let answer = mesh.call(OUTSIDE, "client", &[&format!("{protocol}://server.{NAMESPACE}:{port}")]);
         let Err(error) = answer else { return Err(format!("{protocol}:{port} let in: {answer:?}").into()) };
         // The connection is closed without a word of the server.
