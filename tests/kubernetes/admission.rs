@@ -206,9 +206,11 @@ fn garbage(mesh: &Installed) -> Outcome {
     }
     // Reviews whose object is no object are answered as reviews, and refuse or let pass in words.
     for (path, object) in [("/inject", json!("pod")), ("/inject", json!({"spec": 7})), ("/validate", json!([1]))] {
-        let resource = if path == "/inject" { ["", "v1", "pods"] } else { ["networking.istio.io", "v1", "virtualservices"] };
+        let resource =
+            if path == "/inject" { ["", "v1", "pods"] } else { ["networking.istio.io", "v1", "virtualservices"] };
         let response = webhook.review(path, &review(resource, "Pod", &object))?;
-        let clear = response["allowed"] == true || response["status"]["message"].as_str().is_some_and(|text| text.len() > 20);
+        let clear =
+            response["allowed"] == true || response["status"]["message"].as_str().is_some_and(|text| text.len() > 20);
         ensure!(clear, "{path} {object}: {response}");
     }
     ensure!(mesh.control_plane()? == process, "the control plane has restarted");

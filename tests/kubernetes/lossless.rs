@@ -26,7 +26,11 @@ pub fn tests() -> Vec<Trial> {
 }
 
 /// Sends from the client's pod while something happens, and for a moment before and after it.
-fn none_fails(mesh: &Installed, what: &str, happens: impl FnOnce() -> Result<(), String> + Send) -> Result<Summary, String> {
+fn none_fails(
+    mesh: &Installed,
+    what: &str,
+    happens: impl FnOnce() -> Result<(), String> + Send,
+) -> Result<Summary, String> {
     let target = ready(mesh)?;
     let load = Load { rate: Some(RATE), ..Load::steady(target, "web") };
     let client = mesh.network(NAMESPACE, "app=client")?;
@@ -79,7 +83,9 @@ fn connected(mesh: &Installed) -> Result<(), String> {
         let line = metrics.lines().find(|line| line.starts_with("meltemi_control_plane_connected ")).map(str::to_owned);
         if line.as_deref() == Some("meltemi_control_plane_connected 1") { Ok(()) } else { Err(format!("{line:?}")) }
     };
-    mesh.cluster.wait_until("a connected sidecar", LIMIT, look).map_err(|error: cluster::ClusterError| error.to_string())
+    mesh.cluster
+        .wait_until("a connected sidecar", LIMIT, look)
+        .map_err(|error: cluster::ClusterError| error.to_string())
 }
 
 fn kube_proxy(mesh: &Installed) -> Outcome {
@@ -129,5 +135,7 @@ fn pods_left(mesh: &Installed, wanted: usize) -> Result<(), String> {
         let count = pods["items"].as_array().map_or(0, Vec::len);
         if count == wanted { Ok(()) } else { Err(format!("{count} pods")) }
     };
-    mesh.cluster.wait_until("as many pods as wanted", LIMIT, look).map_err(|error: cluster::ClusterError| error.to_string())
+    mesh.cluster
+        .wait_until("as many pods as wanted", LIMIT, look)
+        .map_err(|error: cluster::ClusterError| error.to_string())
 }

@@ -57,7 +57,11 @@ fn round(mesh: &Installed, count: usize) -> Result<u64, String> {
     let created = started.elapsed();
     let told = || all_told(mesh, count);
     mesh.cluster.wait_until("a word on every object", PATIENCE, told).map_err(|error| error.to_string())?;
-    println!("  {count} created in {:.1} s, all told after {:.1} s", created.as_secs_f32(), started.elapsed().as_secs_f32());
+    println!(
+        "  {count} created in {:.1} s, all told after {:.1} s",
+        created.as_secs_f32(),
+        started.elapsed().as_secs_f32()
+    );
     in_force(mesh)?;
     let during = memory(mesh)?;
     api::delete_all(&mesh.cluster, LIST)?;
@@ -132,7 +136,8 @@ fn all_told(mesh: &Installed, count: usize) -> Result<(), String> {
         let number: usize = name.trim_start_matches("vs-").parse().unwrap_or_default();
         let conditions = object["status"]["conditions"].as_array();
         let ready = conditions.into_iter().flatten().find(|one| one["type"] == "Ready").cloned().unwrap_or_default();
-        let names_the_field = ready["message"].as_str().is_some_and(|text| text.contains("spec.http[0].match[0].uri.regex"));
+        let names_the_field =
+            ready["message"].as_str().is_some_and(|text| text.contains("spec.http[0].match[0].uri.regex"));
         match (number % WRONG == 0, ready["status"].as_str()) {
             (true, Some("False")) if names_the_field => wrong += 1,
             (false, Some("True")) => right += 1,

@@ -85,7 +85,9 @@ fn has_sidecar(mesh: &Installed, namespace: &str, metadata: &Value) -> Result<bo
 
 fn wrong_objects(mesh: &Installed) -> Outcome {
     mesh.namespace("wrong", "")?;
-    let route = |spec: &str| format!("{{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {{name: web}}, spec: {spec}}}");
+    let route = |spec: &str| {
+        format!("{{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {{name: web}}, spec: {spec}}}")
+    };
     for (object, told) in [
         (
             route(r#"{hosts: [web], http: [{match: [{uri: {regex: "a("}}], route: [{destination: {host: web}}]}]}"#),

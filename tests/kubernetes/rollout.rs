@@ -88,7 +88,8 @@ fn virtual_service(mesh: &Installed) -> Outcome {
     let site = Site::ready(mesh, "web")?;
     let path = object("networking.istio.io", "virtualservices", "web");
     let split = |stable: u32, canary: u32| {
-        let to = |subset: &str, weight: u32| json!({"destination": {"host": "web", "subset": subset}, "weight": weight});
+        let to =
+            |subset: &str, weight: u32| json!({"destination": {"host": "web", "subset": subset}, "weight": weight});
         json!({"name": "primary", "route": [to("stable", stable), to("canary", canary)]})
     };
     let routes = |routes: &[Value]| json!({"spec": {"http": routes}});
@@ -169,7 +170,8 @@ fn requests(mesh: &Installed) -> Result<Requests, String> {
     let mut sums = Requests::new();
     for pod in pods["items"].as_array().into_iter().flatten().filter_map(|pod| pod["metadata"]["name"].as_str()) {
         for line in mesh.metrics(NAMESPACE, pod)?.lines() {
-            let Some((labels, value)) = line.strip_prefix("istio_requests_total{").and_then(|rest| rest.rsplit_once("} "))
+            let Some((labels, value)) =
+                line.strip_prefix("istio_requests_total{").and_then(|rest| rest.rsplit_once("} "))
             else {
                 continue;
             };

@@ -122,7 +122,8 @@ fn early(mesh: &Installed) -> Outcome {
     let pod = &pods["items"][0];
     ensure!(pod["status"]["phase"] == "Succeeded", "{}", pod["status"]);
     let sidecar = pod["status"]["initContainerStatuses"].as_array().into_iter().flatten();
-    let ended = sidecar.filter(|one| one["name"] == "istio-proxy").any(|one| one["state"]["terminated"]["exitCode"] == 0);
+    let ended =
+        sidecar.filter(|one| one["name"] == "istio-proxy").any(|one| one["state"]["terminated"]["exitCode"] == 0);
     ensure!(ended, "no sidecar that ended well: {}", pod["status"]["initContainerStatuses"]);
     let log = mesh.cluster.kubectl(&["logs", "--namespace", NAMESPACE, "job/once", "--container=asks"])?;
     ensure!(log.contains("StatusCode=200"), "the job's call: {log}");

@@ -65,8 +65,9 @@ fn garbage() -> Outcome {
     let pod = |port: u16| SocketAddr::from(([10, 44, 2, 11], port));
     let control_plane = lab.control_plane().address();
     let ports = [pod(15001), pod(15006), pod(15020), pod(15021), pod(15090), pod(8080), pod(12345), control_plane];
-    let (summary, ended) =
-        Load { rate: Some(100), ..Load::steady(ECHO, "echo") }.run(lab.pod("client")?.namespaces(), || -> Result<(), String> {
+    let (summary, ended) = Load { rate: Some(100), ..Load::steady(ECHO, "echo") }.run(
+        lab.pod("client")?.namespaces(),
+        || -> Result<(), String> {
             for address in ports {
                 for opening in openings {
                     let outsider = lab.pod("outsider").map_err(|error| error.to_string())?;
@@ -78,7 +79,8 @@ fn garbage() -> Outcome {
                 }
             }
             Ok(())
-        });
+        },
+    );
     ended?;
     ensure!(summary.failed() == 0, "other clients were hurt: {}", summary.told());
     lab.check()?;

@@ -111,18 +111,19 @@ fn first_request() -> Outcome {
         config.write(&format!("{name}.yaml"), &text);
     }
     let lab = config.start()?;
-    let (summary, failures) = Load::steady(ECHO, "echo").run(lab.pod("client")?.namespaces(), || -> Result<Vec<String>, String> {
-        let client = lab.pod("client").map_err(|error| error.to_string())?;
-        let mut failures = Vec::new();
-        for number in 0..u8::try_from(names.len()).unwrap_or(0) {
-            std::thread::sleep(Duration::from_millis(200));
-            match client.get(([10, 96, 3, number], 80), "/") {
-                Ok(response) if response.status == 200 => {}
-                other => failures.push(format!("10.96.3.{number}: {other:?}")),
+    let (summary, failures) =
+        Load::steady(ECHO, "echo").run(lab.pod("client")?.namespaces(), || -> Result<Vec<String>, String> {
+            let client = lab.pod("client").map_err(|error| error.to_string())?;
+            let mut failures = Vec::new();
+            for number in 0..u8::try_from(names.len()).unwrap_or(0) {
+                std::thread::sleep(Duration::from_millis(200));
+                match client.get(([10, 96, 3, number], 80), "/") {
+                    Ok(response) if response.status == 200 => {}
+                    other => failures.push(format!("10.96.3.{number}: {other:?}")),
+                }
             }
-        }
-        Ok(failures)
-    });
+            Ok(failures)
+        });
     let failures = failures?;
     ensure!(failures.is_empty(), "first requests failed: {failures:?}");
     none_failed("ten first requests to services not met before", &summary)

@@ -46,7 +46,8 @@ impl Cluster {
 
 /// Lines such as `<id>    <process>    RUNNING`.
 fn process(tasks: &str, id: &str) -> Option<i32> {
-    let mut words = tasks.lines().map(str::split_whitespace).find_map(|mut words| (words.next()? == id).then_some(words))?;
+    let mut words =
+        tasks.lines().map(str::split_whitespace).find_map(|mut words| (words.next()? == id).then_some(words))?;
     let process = words.next()?.parse().ok()?;
     (words.next()? == "RUNNING").then_some(process)
 }
