@@ -8,6 +8,7 @@ mod api;
 mod basics;
 mod calls;
 mod conformance;
+mod install;
 mod installed;
 mod leftovers;
 mod lossless;
@@ -17,6 +18,7 @@ mod rollout;
 mod shared;
 mod strict;
 mod traffic;
+mod twins;
 mod workloads;
 
 use std::path::PathBuf;
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
     let tests = [
         basics::tests(),
         leftovers::tests(),
+        install::tests(),
         opting::tests(),
         traffic::tests(),
         strict::tests(),
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         many::tests(),
         lossless::tests(),
         conformance::tests(),
+        twins::tests(),
     ];
     let work = |_| {
         let code = libtest_mimic::run(&arguments, tests.into_iter().flatten().collect()).exit_code();

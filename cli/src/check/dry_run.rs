@@ -4,12 +4,11 @@ use super::line::Line;
 use super::sidecars::Namespaces;
 use super::wanted;
 use crate::cluster::told;
-use crate::names::{INJECTION, REVISION, SIDECAR, SYSTEM};
+use crate::names::{REVISION, SIDECAR, SYSTEM};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, PostParams};
 use kube::{Client, Error};
 use serde_json::json;
-use std::collections::BTreeMap;
 
 const NAME: &str = "meltemi-check";
 /// What the API server says when it cannot get an answer from a webhook.
@@ -23,19 +22,19 @@ fn not_kept() -> PostParams {
 
 /// Sends a pod to the injector, in a namespace that opted in if there is one, else in one that lets its pods ask.
 pub async fn injection(client: &Client, namespaces: &Namespaces, revision: &str) -> Line {
-    let opted_in = namespaces.iter().find(|(_, labels)| wanted::namespace_opted_in(labels, revision));
-    let silent = |(name, labels): &(&String, &BTreeMap<String, String>)| {
-        wanted::may_opt_in(name) && !labels.contains_key(INJECTION) && !labels.contains_key(REVISION)
-    };
-    let Some((namespace, _)) = opted_in.or_else(|| namespaces.iter().find(silent)) else {
-        let remedy = format!("label a namespace {REVISION}={revision}, then run it again");
-        return Line::warning("injector", "not tried: no namespace lets a pod ask for a sidecar", remedy);
-    };
-    let pod = match pod(opted_in.is_none().then_some(revision)) {
-        Ok(pod) => pod,
-        Err(error) => return Line::failed("injector", error.to_string(), "report this as a bug"),
-    };
-    judge_injection(namespace, Api::<Pod>::namespaced(client.clone(), namespace).create(&not_kept(), &pod).await)
+    for asks_for in [None, Some(revision)] {
+        let pod = match pod(asks_for) {
+            Ok(pod) => pod,
+            Err(error) => return Line::failed("injector", error.to_string(), "report this as a bug"),
+        };
+        let gets_one = |name: &str, labels| wanted::gets_sidecar(&pod, name, labels, revision);
+        if let Some((namespace, _)) = namespaces.iter().find(|(name, labels)| gets_one(name, labels)) {
+            let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+            return judge_injection(namespace, pods.create(&not_kept(), &pod).await);
+        }
+    }
+    let remedy = format!("label a namespace {REVISION}={revision}, then run it again");
+    Line::warning("injector", "not tried: no namespace lets a pod ask for a sidecar", remedy)
 }
 
 fn pod(asks_for: Option<&str>) -> serde_json::Result<Pod> {

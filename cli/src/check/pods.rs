@@ -6,7 +6,6 @@ use crate::pod_trouble::{self, Trouble};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
 use kube::api::{Api, ListParams};
-use std::collections::BTreeMap;
 
 /// Asks for another image than the mesh's.
 const OWN_IMAGE: &str = "sidecar.istio.io/proxyImage";
@@ -16,9 +15,6 @@ const OWN_IMAGE: &str = "sidecar.istio.io/proxyImage";
 pub struct PodFacts {
     pub namespace: String,
     pub name: String,
-    pub labels: BTreeMap<String, String>,
-    pub annotations: BTreeMap<String, String>,
-    pub host_network: bool,
     /// All its containers have ended for good.
     pub ended: bool,
     /// The revision that injected it.
@@ -43,9 +39,9 @@ impl PodFacts {
     }
 }
 
-/// All pods of the cluster.
-pub async fn read(client: &Client) -> Result<Vec<PodFacts>, kube::Error> {
-    cluster::list(Api::<Pod>::all(client.clone()), ListParams::default(), |pod| facts(&pod)).await
+/// Of every pod of the cluster what `take` makes of it.
+pub async fn read<T>(client: &Client, take: impl FnMut(Pod) -> T) -> Result<Vec<T>, kube::Error> {
+    cluster::list(Api::<Pod>::all(client.clone()), ListParams::default(), take).await
 }
 
 /// What matters of one pod.
@@ -55,13 +51,10 @@ pub fn facts(pod: &Pod) -> PodFacts {
     PodFacts {
         namespace: pod.metadata.namespace.clone().unwrap_or_default(),
         name: pod.metadata.name.clone().unwrap_or_default(),
-        labels: pod.metadata.labels.clone().unwrap_or_default(),
         revision: annotations.get(REVISION).cloned(),
-        host_network: pod.spec.as_ref().and_then(|spec| spec.host_network).unwrap_or(false),
         ended: matches!(phase, "Succeeded" | "Failed"),
         sidecar: sidecar(pod, annotations.contains_key(OWN_IMAGE)),
         trouble: pod_trouble::of(pod),
-        annotations,
     }
 }
 

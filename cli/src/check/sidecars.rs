@@ -8,18 +8,33 @@ use crate::install::rollout::ControlPlane;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::api::{Api, ListParams};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The labels of each namespace.
 pub type Namespaces = BTreeMap<String, BTreeMap<String, String>>;
 
 pub async fn check(client: &Client, planes: &[ControlPlane]) -> Result<Vec<Line>, kube::Error> {
     let namespaces = namespaces(client).await?;
-    let pods = pods::read(client).await?;
+    let revisions: Vec<&str> = planes.iter().map(|plane| plane.revision.as_str()).collect();
+    let no_labels = BTreeMap::new();
+    let judged = pods::read(client, |pod| {
+        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+        let wish = wanted::wish(&pod, namespaces.get(namespace).unwrap_or(&no_labels), &revisions);
+        (pods::facts(&pod), wish)
+    });
+    let (pods, wishes): (Vec<PodFacts>, Vec<Wish>) = judged.await?.into_iter().unzip();
     let mut lines = vec![readiness(&pods)];
-    for plane in planes {
-        lines.extend(versions(&pods, plane));
-        lines.extend(injection(&namespaces, &pods, &plane.revision));
+    lines.extend(planes.iter().filter_map(|plane| versions(&pods, plane)));
+    let without = without_sidecar(pods.iter().zip(wishes));
+    let opted_in = |revision: &&str| {
+        namespaces.iter().filter(|(name, labels)| wanted::namespace_opted_in(name, labels, revision)).count()
+    };
+    match without.is_empty() {
+        true => lines.push(Line::ok(
+            "injection",
+            format!("{} namespaces opted in, no pod lacks its sidecar", revisions.iter().map(opted_in).sum::<usize>()),
+        )),
+        false => lines.extend(without),
     }
     Ok(lines)
 }
@@ -66,36 +81,26 @@ fn versions(pods: &[PodFacts], plane: &ControlPlane) -> Option<Line> {
     Some(Line::warning("versions", what, restart(&first.namespace)))
 }
 
-fn injection(namespaces: &Namespaces, pods: &[PodFacts], revision: &str) -> Vec<Line> {
+/// Pods that should have a sidecar and have none.
+fn without_sidecar<'a>(pods: impl Iterator<Item = (&'a PodFacts, Wish)>) -> Vec<Line> {
     let mut without: BTreeMap<&str, usize> = BTreeMap::new();
     let mut on_host = Vec::new();
-    for pod in pods.iter().filter(|pod| !pod.ended && pod.sidecar.is_none()) {
-        let labels = namespaces.get(&pod.namespace).cloned().unwrap_or_default();
-        match wanted::wish(&labels, pod, revision) {
+    for (pod, wish) in pods.filter(|(pod, _)| !pod.ended && pod.sidecar.is_none()) {
+        match wish {
             Wish::Sidecar => *without.entry(&pod.namespace).or_default() += 1,
             Wish::HostNetwork => on_host.push(pod.place()),
             Wish::None => {}
         }
     }
-    let mut lines: Vec<Line> = without
-        .iter()
-        .map(|(namespace, count)| {
-            let what = format!("{count} pods of the namespace {namespace} should have a sidecar and have none");
-            Line::failed("injection", what, restart(namespace))
-        })
-        .collect();
+    let missing = |(namespace, count): (&&str, &usize)| {
+        let what = format!("{count} pods of the namespace {namespace} should have a sidecar and have none");
+        Line::failed("injection", what, restart(namespace))
+    };
+    let mut lines: Vec<Line> = without.iter().map(missing).collect();
     if !on_host.is_empty() {
-        let what = format!("{} use the node's network, so no sidecar can be added", some(&on_host));
+        let what = format!("pods in their node's network, where no sidecar can be added: {}", some(&on_host));
         let remedy = "leave hostNetwork if they shall be in the mesh, or label them sidecar.istio.io/inject=false";
         lines.push(Line::warning("injection", what, remedy));
-    }
-    if lines.is_empty() {
-        let opted_in: BTreeSet<&String> = namespaces
-            .iter()
-            .filter(|(_, labels)| wanted::namespace_opted_in(labels, revision))
-            .map(|(name, _)| name)
-            .collect();
-        lines.push(Line::ok("injection", format!("{} namespaces opted in, no pod lacks its sidecar", opted_in.len())));
     }
     lines
 }
@@ -107,7 +112,7 @@ fn restart(namespace: &str) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::{Namespaces, injection, readiness, versions};
+    use super::{Wish, readiness, versions, without_sidecar};
     use crate::check::line::Outcome;
     use crate::check::pods::{PodFacts, facts};
     use crate::install::rollout::ControlPlane;
@@ -150,15 +155,14 @@ mod tests {
     }
 
     #[test]
-    fn pods_of_a_namespace_that_opted_in_must_have_a_sidecar() {
-        let enabled = [("istio-injection".to_owned(), "enabled".to_owned())].into();
-        let namespaces: Namespaces = [("shop".to_owned(), enabled)].into();
+    fn pods_that_lack_their_sidecar_are_counted_by_namespace() {
         let bare = pod("a", json!({ "containers": [{ "name": "app" }] }), false);
-        let on_host = pod("b", json!({ "containers": [{ "name": "app" }], "hostNetwork": true }), false);
-        let lines = injection(&namespaces, &[bare, on_host], "default");
-        assert_eq!(lines[0].what, "1 pods of the namespace shop should have a sidecar and have none");
+        let pods = [(&bare, Wish::Sidecar), (&bare, Wish::Sidecar), (&bare, Wish::HostNetwork), (&bare, Wish::None)];
+        let lines = without_sidecar(pods.into_iter());
+        assert_eq!(lines[0].what, "2 pods of the namespace shop should have a sidecar and have none");
         assert_eq!((lines[0].outcome, lines[1].outcome), (Outcome::Failed, Outcome::Warning));
-        assert!(lines[1].what.starts_with("shop/b use"), "{}", lines[1].what);
-        assert_eq!(injection(&namespaces, &[], "default")[0].what, "1 namespaces opted in, no pod lacks its sidecar");
+        assert!(lines[1].what.ends_with(": shop/a"), "{}", lines[1].what);
+        let injected = pod("b", injected("m:2"), true);
+        assert!(without_sidecar([(&injected, Wish::Sidecar)].into_iter()).is_empty());
     }
 }

@@ -1,86 +1,60 @@
-//! Whether a pod should have a sidecar of this revision, by the labels of its namespace and its own, in Istio's order.
+//! Whether a pod should have a sidecar: asked of the very function by which the injector decides.
 
-use super::pods::PodFacts;
-use crate::names::{DEFAULT_REVISION, INJECTION, REVISION, SYSTEM};
+use k8s_openapi::api::core::v1::Pod;
+use pilot::inject::{Decision, InjectorConfig, Namespace, decide};
 use std::collections::BTreeMap;
 
-const POD_INJECTION: &str = "sidecar.istio.io/inject";
-/// Namespaces that no webhook touches.
-const NEVER: [&str; 4] = [SYSTEM, "kube-system", "kube-public", "kube-node-lease"];
-
-/// What a pod's labels ask for.
+/// What is wished for a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wish {
     Sidecar,
-    /// A sidecar, which a pod in the node's network cannot have.
+    /// A sidecar, which a pod in its node's network cannot have.
     HostNetwork,
     None,
 }
 
-/// Whether pods of a namespace with these labels get a sidecar of `revision` without asking.
-pub fn namespace_opted_in(labels: &BTreeMap<String, String>, revision: &str) -> bool {
-    match (labels.get(INJECTION), labels.get(REVISION)) {
-        (Some(injection), _) => injection == "enabled" && revision == DEFAULT_REVISION,
-        (None, Some(named)) => named == revision,
-        (None, None) => false,
-    }
+/// Whether the injector of `revision` would give this pod a sidecar.
+pub fn gets_sidecar(pod: &Pod, namespace: &str, labels: &BTreeMap<String, String>, revision: &str) -> bool {
+    let namespace = Namespace { name: namespace.to_owned(), labels: labels.clone(), selected: false };
+    let config = InjectorConfig { revision: revision.to_owned(), ..InjectorConfig::default() };
+    decide(pod, &namespace, &config) == Decision::Inject
 }
 
-/// Whether pods of this namespace may have a sidecar at all.
-pub fn may_opt_in(namespace: &str) -> bool {
-    !NEVER.contains(&namespace)
+/// Whether pods of a namespace get one without asking.
+pub fn namespace_opted_in(namespace: &str, labels: &BTreeMap<String, String>, revision: &str) -> bool {
+    gets_sidecar(&Pod::default(), namespace, labels, revision)
 }
 
-/// What is wished for one pod.
-pub fn wish(namespace: &BTreeMap<String, String>, pod: &PodFacts, revision: &str) -> Wish {
-    let own = pod.labels.get(POD_INJECTION).or_else(|| pod.annotations.get(POD_INJECTION)).map(String::as_str);
-    if !may_opt_in(&pod.namespace) || own == Some("false") {
-        return Wish::None;
+/// What is wished for a pod, by one of these revisions.
+pub fn wish(pod: &Pod, labels: &BTreeMap<String, String>, revisions: &[&str]) -> Wish {
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    let wished = |pod: &Pod| revisions.iter().any(|revision| gets_sidecar(pod, namespace, labels, revision));
+    if wished(pod) {
+        return Wish::Sidecar;
     }
-    let undecided = !namespace.contains_key(INJECTION) && !namespace.contains_key(REVISION);
-    let asks = match pod.labels.get(REVISION) {
-        Some(named) => named == revision,
-        None => own == Some("true") && revision == DEFAULT_REVISION,
-    };
-    if namespace_opted_in(namespace, revision) || (undecided && asks) {
-        return if pod.host_network { Wish::HostNetwork } else { Wish::Sidecar };
+    let mut elsewhere = pod.clone();
+    match elsewhere.spec.as_mut().and_then(|spec| spec.host_network.take()) {
+        Some(true) if wished(&elsewhere) => Wish::HostNetwork,
+        _ => Wish::None,
     }
-    Wish::None
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::{Wish, wish};
-    use crate::check::pods::facts;
-    use serde_json::{Value, json};
-
-    fn wished(namespace: &[(&str, &str)], labels: Value, revision: &str) -> Wish {
-        let labels_of_namespace =
-            namespace.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let pod = json!({ "metadata": { "namespace": "shop", "name": "a", "labels": labels } });
-        wish(&labels_of_namespace, &facts(&serde_json::from_value(pod).unwrap()), revision)
-    }
-
-    /// Rows of Istio's table of injection labels.
-    #[test]
-    fn the_namespace_decides_unless_the_pod_declines() {
-        let enabled = [("istio-injection", "enabled")];
-        assert_eq!(wished(&enabled, json!({}), "default"), Wish::Sidecar);
-        assert_eq!(wished(&enabled, json!({ "sidecar.istio.io/inject": "false" }), "default"), Wish::None);
-        assert_eq!(wished(&enabled, json!({}), "blue"), Wish::None);
-        assert_eq!(wished(&[("istio.io/rev", "blue")], json!({}), "blue"), Wish::Sidecar);
-        let both = [("istio-injection", "enabled"), ("istio.io/rev", "blue")];
-        assert_eq!(wished(&both, json!({}), "blue"), Wish::None);
-        assert_eq!(wished(&both, json!({}), "default"), Wish::Sidecar);
-    }
+    use serde_json::json;
 
     #[test]
-    fn where_the_namespace_says_nothing_the_pod_may_ask() {
-        assert_eq!(wished(&[], json!({}), "default"), Wish::None);
-        assert_eq!(wished(&[], json!({ "sidecar.istio.io/inject": "true" }), "default"), Wish::Sidecar);
-        assert_eq!(wished(&[], json!({ "istio.io/rev": "blue" }), "blue"), Wish::Sidecar);
-        let disabled = [("istio-injection", "disabled")];
-        assert_eq!(wished(&disabled, json!({ "sidecar.istio.io/inject": "true" }), "default"), Wish::None);
+    fn a_pod_in_its_nodes_network_is_told_only_where_a_sidecar_is_wished() {
+        let enabled = [("istio-injection".to_owned(), "enabled".to_owned())].into();
+        let pod = |host_network: bool| {
+            let spec = json!({ "hostNetwork": host_network, "containers": [] });
+            serde_json::from_value(json!({ "metadata": { "namespace": "shop" }, "spec": spec })).unwrap()
+        };
+        assert_eq!(wish(&pod(false), &enabled, &["default"]), Wish::Sidecar);
+        assert_eq!(wish(&pod(true), &enabled, &["default"]), Wish::HostNetwork);
+        assert_eq!(wish(&pod(true), &[].into(), &["default"]), Wish::None);
+        assert_eq!(wish(&pod(false), &enabled, &["blue"]), Wish::None);
     }
 }

@@ -19,7 +19,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// Says which pods keep their sidecar, and which namespaces their label.
 pub async fn tell_users(client: &Client, revision: &str, outcome: &mut Outcome) -> anyhow::Result<()> {
-    let pods: Vec<PodFacts> = pods::read(client).await.doing(|| "cannot list the pods".to_owned())?;
+    let pods: Vec<PodFacts> =
+        pods::read(client, |pod| pods::facts(&pod)).await.doing(|| "cannot list the pods".to_owned())?;
     let ours = |pod: &&PodFacts| pod.sidecar.is_some() && !pod.ended && pod.revision.as_deref() == Some(revision);
     let with_sidecar: Vec<&PodFacts> = pods.iter().filter(ours).collect();
     let theirs: BTreeSet<&str> = with_sidecar.iter().map(|pod| pod.namespace.as_str()).collect();
@@ -46,7 +47,9 @@ async fn labelled(client: &Client, revision: &str) -> anyhow::Result<Vec<String>
     let all = all.doing(|| "cannot list the namespaces".to_owned())?;
     let labelled = all.into_iter().filter(|metadata| {
         let labels = metadata.labels.clone().unwrap_or_default();
-        wanted::namespace_opted_in(&labels, revision) && labels.get(MANAGED_BY).is_none_or(|manager| manager != MANAGER)
+        let name = metadata.name.as_deref().unwrap_or_default();
+        wanted::namespace_opted_in(name, &labels, revision)
+            && labels.get(MANAGED_BY).is_none_or(|manager| manager != MANAGER)
     });
     Ok(labelled.filter_map(|metadata| metadata.name).collect())
 }

@@ -53,12 +53,12 @@ pub fn init(program: &Path) -> Result<Image, ImageError> {
 
 fn base(name: &str, program: &Path) -> Result<Image, ImageError> {
     let accounts = "root:x:0:0:root:/:/none\nmeltemi:x:1337:1337:meltemi:/:/none\n";
-    Ok(Image::new(&format!("{name}:{VERSION}"))
+    Image::new(&format!("{name}:{VERSION}"))
         .entrypoint(["/meltemi"])
         .text("/etc/passwd", accounts)
         .text("/etc/group", "root:x:0:\nmeltemi:x:1337:\n")
         .text("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n")
-        .program(program, "/meltemi")?)
+        .program(program, "/meltemi")
 }
 
 /// Where iptables looks for its extensions: below the folder of this machine's architecture.

@@ -1,0 +1,125 @@
+//! What a person does first, with the program and the images as they ship: check, install, prove, check, uninstall.
+
+use std::collections::BTreeSet;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use cluster::{Cluster, Options};
+use images::ours;
+use libtest_mimic::Trial;
+use serde_json::Value;
+
+use crate::{Outcome, ensure, meltemi, test};
+
+pub fn tests() -> Vec<Trial> {
+    vec![
+        test("install::from_an_empty_cluster_to_a_proven_request_and_back_to_an_empty_cluster", there_and_back),
+        test("install::a_cluster_without_the_images_is_told_what_to_do", without_images),
+    ]
+}
+
+/// From an empty cluster to a proven mTLS request, images present.
+const PROMISED: Duration = Duration::from_secs(60);
+
+fn there_and_back() -> Outcome {
+    let cluster = Cluster::start(Options::default())?;
+    load_images(&cluster)?;
+    let before = objects(&cluster)?;
+    succeeded(run(&cluster, &["check", "--pre"])?)?;
+    let missing = run(&cluster, &["check"])?;
+    ensure!(missing.status.code() == Some(1), "a check without Meltemi ended with {}", missing.status);
+
+    let started = Instant::now();
+    let said = succeeded(run(&cluster, &["install"])?)?;
+    println!("{said}");
+    ensure!(started.elapsed() < PROMISED, "install took {:?}", started.elapsed());
+    ensure!(said.contains("/sa/client called spiffe://"), "no proof: {said}");
+
+    cluster.kubectl(&["create", "namespace", "shop"])?;
+    cluster.kubectl(&["label", "namespace", "shop", "istio-injection=enabled"])?;
+    let checked = check(&cluster)?;
+    ensure!(checked["ok"] == true, "not all is well: {checked:#}");
+    let lines = checked["checks"].as_array().into_iter().flatten();
+    let doubtful: Vec<&Value> = lines.filter(|line| line["outcome"] != "ok").collect();
+    ensure!(doubtful.is_empty(), "warnings on a fresh install: {doubtful:#?}");
+    bare_pods_are_told_of(&cluster)?;
+
+    cluster.kubectl(&["delete", "namespace", "shop"])?;
+    let started = Instant::now();
+    println!("{}uninstalled in {:?}", succeeded(run(&cluster, &["uninstall", "--crds"])?)?, started.elapsed());
+    let left: Vec<String> = objects(&cluster)?.difference(&before).cloned().collect();
+    ensure!(left.is_empty(), "left behind: {left:#?}");
+    Ok(())
+}
+
+/// A pod that was there before its namespace opted in has no sidecar, and a check fails until it is restarted.
+fn bare_pods_are_told_of(cluster: &Cluster) -> Outcome {
+    cluster.kubectl(&["create", "namespace", "late"])?;
+    let image = format!("meltemi/meltemi:{}", ours::VERSION);
+    cluster.kubectl(&["run", "bare", "--namespace", "late", "--image", &image, "--", "shop", "echo"])?;
+    cluster.kubectl(&["label", "namespace", "late", "istio-injection=enabled"])?;
+    let checked = check(cluster)?;
+    let lines = checked["checks"].as_array().into_iter().flatten();
+    let failed: Vec<&Value> = lines.filter(|line| line["outcome"] == "failed").collect();
+    ensure!(failed.len() == 1, "one failure was expected: {checked:#}");
+    let what = failed[0]["what"].as_str().unwrap_or_default();
+    ensure!(what == "1 pods of the namespace late should have a sidecar and have none", "{what}");
+    ensure!(failed[0]["remedy"].is_string(), "no remedy: {checked:#}");
+    cluster.kubectl(&["delete", "namespace", "late"])?;
+    Ok(())
+}
+
+fn without_images() -> Outcome {
+    let cluster = Cluster::start(Options::default())?;
+    let output = run(&cluster, &["install", "--set", "imagePullPolicy=Never", "--timeout", "20s"])?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(!output.status.success(), "an install without images succeeded");
+    let image = format!("meltemi/meltemi:{}", ours::VERSION);
+    ensure!(said.contains("ErrImageNeverPull") && said.contains(&image), "{said}");
+    Ok(())
+}
+
+fn load_images(cluster: &Cluster) -> Outcome {
+    for image in [ours::meltemi(&meltemi())?, ours::init(&meltemi())?] {
+        cluster.load(&image.uncompressed())?;
+    }
+    Ok(())
+}
+
+/// Runs the program as the administrator of the cluster.
+fn run(cluster: &Cluster, arguments: &[&str]) -> Result<Output, std::io::Error> {
+    let path = format!("{}:{}", cluster.programs().folder().display(), lab::tools::search_path());
+    let mut command = Command::new(meltemi());
+    command.args(arguments).env_clear().env("PATH", path).env("HOME", cluster.folder());
+    command.env("KUBECONFIG", cluster.kubeconfig_file()).output()
+}
+
+fn succeeded(output: Output) -> Result<String, String> {
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        return Ok(said);
+    }
+    Err(format!("{}: {said}{}", output.status, String::from_utf8_lossy(&output.stderr)))
+}
+
+fn check(cluster: &Cluster) -> Result<Value, Box<dyn std::error::Error>> {
+    Ok(serde_json::from_slice(&run(cluster, &["check", "-o", "json"])?.stdout)?)
+}
+
+/// Every object of the cluster, as `kind.group/namespace/name`, but what Kubernetes itself comes and goes with.
+fn objects(cluster: &Cluster) -> Result<BTreeSet<String>, Box<dyn std::error::Error>> {
+    let resources = cluster.kubectl(&["api-resources", "--verbs=list", "--output=name"])?;
+    let come_and_go = ["events", "events.events.k8s.io", "componentstatuses"];
+    let resources: Vec<&str> = resources.lines().filter(|name| !come_and_go.contains(name)).collect();
+    let columns =
+        "--output=custom-columns=KIND:.kind,API:.apiVersion,NAMESPACE:.metadata.namespace,NAME:.metadata.name";
+    let found = cluster.kubectl(&[
+        "get",
+        &resources.join(","),
+        "--all-namespaces",
+        "--ignore-not-found",
+        "--no-headers",
+        columns,
+    ])?;
+    Ok(found.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect())
+}
