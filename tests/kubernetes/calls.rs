@@ -55,7 +55,7 @@ impl Installed {
     /// When there is no answer at all, or it is not the expected one of TCP. Any HTTP status is an answer.
     pub fn call(&self, namespace: &str, app: &str, arguments: &[&str]) -> Result<Answer, String> {
         let pod = self.pod(namespace, &format!("app={app}"))?;
-        let mut kubectl = self.cluster.kubectl_command().map_err(|error| error.to_string())?;
+        let mut kubectl = self.cluster.command("kubectl");
         kubectl.args(["exec", "--namespace", namespace, &pod, "--container", ECHO, "--", "client", "--timeout=5s"]);
         let output = kubectl.args(arguments).output().map_err(|error| error.to_string())?;
         // Why it failed stands on its standard output.

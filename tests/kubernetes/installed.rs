@@ -2,12 +2,10 @@
 //! leave it as they found it; a test that fails shows the state of the cluster.
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cluster::{Cluster, ClusterError, Options, echo};
-use images::ours;
 use lab::Namespaces;
 use libtest_mimic::Trial;
 
@@ -88,8 +86,7 @@ impl Installed {
         let cluster = Cluster::start(Options::default())?;
         cluster.gateway_api_crds()?;
         cluster.load(&echo(cluster.programs())?)?;
-        cluster.load(&ours::meltemi(&meltemi())?.uncompressed())?;
-        cluster.load(&ours::init(&meltemi())?.uncompressed())?;
+        cluster.load_meltemi(&meltemi())?;
         Ok(Installed { cluster })
     }
 
@@ -98,11 +95,8 @@ impl Installed {
     /// # Errors
     /// When its status is not 0: with all that it printed.
     pub fn meltemi(&self, arguments: &[&str]) -> Result<String, String> {
-        let helm = self.cluster.programs().get("helm").map_err(|error| error.to_string())?;
-        let mut command = Command::new(meltemi());
-        command.args(arguments).env("KUBECONFIG", self.cluster.kubeconfig_file()).env("HELM", helm);
-        // Where Helm keeps what it has learned.
-        let output = command.env("HOME", self.cluster.folder()).output().map_err(|error| error.to_string())?;
+        let mut command = self.cluster.command(meltemi());
+        let output = command.args(arguments).output().map_err(|error| error.to_string())?;
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         if output.status.success() {
             return Ok(out.into_owned());

@@ -42,7 +42,10 @@ fn within_a_second() -> Outcome {
             if found == before { Err(format!("still {found}")) } else { Ok(found) }
         })?;
         let took = edited.elapsed();
-        ensure!(first_other == subset, "round {round}: between {before} and {subset} the answer came from {first_other}");
+        ensure!(
+            first_other == subset,
+            "round {round}: between {before} and {subset} the answer came from {first_other}"
+        );
         println!("round {round}: in force after {took:?}");
         ensure!(took < Duration::from_secs(1), "round {round}: in force only after {took:?}");
     }
