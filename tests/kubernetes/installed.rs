@@ -34,7 +34,7 @@ enum Shared {
 static SHARED: Mutex<Shared> = Mutex::new(Shared::NotStarted);
 
 /// A test on the shared cluster. It makes namespaces of its own, and what it takes away from the mesh it brings back.
-pub fn on_mesh(name: &str, body: fn(&Installed) -> Outcome) -> Trial {
+pub fn on_mesh(name: &str, body: impl FnOnce(&Installed) -> Outcome + Send + 'static) -> Trial {
     Trial::test(name, move || {
         let mesh = shared()?;
         let started = Instant::now();

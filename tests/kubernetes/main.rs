@@ -44,9 +44,9 @@ fn main() -> ExitCode {
         rollout::tests(),
         admission::tests(),
         many::tests(),
-        lossless::tests(),
         conformance::tests(),
         twins::tests(),
+        lossless::tests(),
     ];
     let work = |_| {
         let code = libtest_mimic::run(&arguments, tests.into_iter().flatten().collect()).exit_code();
