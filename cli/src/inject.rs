@@ -100,3 +100,68 @@ async fn of_cluster() -> anyhow::Result<String> {
         .with_context(|| format!("the API server did not answer within {CLUSTER_DEADLINE:?}"))??;
     map.data.unwrap_or_default().remove(CONFIG_KEY).with_context(|| format!("it has no key {CONFIG_KEY}"))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use crate::duration;
+    use crate::init::InitArgs;
+    use crate::proxy::ProxyArgs;
+    use clap::Parser;
+    use pilot::inject::{InjectorConfig, Namespace, Outcome, review};
+    use serde_json::{Value, json};
+
+    #[derive(Debug, Parser)]
+    enum Meltemi {
+        #[command(args_override_self = true)]
+        Proxy(ProxyArgs),
+        Init(InitArgs),
+    }
+
+    /// Both containers of a pod that uses everything that reaches a command line.
+    fn containers() -> Value {
+        let annotations = json!({
+            "status.sidecar.istio.io/port": "15999",
+            "traffic.sidecar.istio.io/includeOutboundPorts": "5432",
+            "traffic.sidecar.istio.io/excludeOutboundPorts": "3306",
+            "traffic.sidecar.istio.io/excludeInterfaces": "net1",
+            "istio.io/reroute-virtual-interfaces": "k6t"
+        });
+        let pod = json!({
+            "metadata": { "name": "app", "labels": { "app": "app", "version": "v1" }, "annotations": annotations },
+            "spec": { "containers": [{ "name": "app" }] }
+        });
+        let namespace = Namespace { name: "shop".into(), selected: true, ..Namespace::default() };
+        let Outcome::Injected { patch, .. } = review(&pod, &namespace, None, &InjectorConfig::default()) else {
+            panic!("not injected")
+        };
+        let patch = serde_json::to_value(&patch).unwrap();
+        let operations = patch.as_array().unwrap();
+        operations.iter().find(|it| it["path"] == "/spec/initContainers").unwrap()["value"].clone()
+    }
+
+    fn read(container: &Value, more: &[&str]) -> Meltemi {
+        let arguments = container["args"].as_array().unwrap().iter().map(|argument| argument.as_str().unwrap());
+        Meltemi::try_parse_from(std::iter::once("meltemi").chain(arguments).chain(more.iter().copied())).unwrap()
+    }
+
+    #[test]
+    fn the_injected_containers_start_this_program() {
+        let containers = containers();
+        let init = read(&containers[0], &[]);
+        assert!(matches!(init, Meltemi::Init(_)), "{init:?}");
+        // What the downward API brings.
+        let Meltemi::Proxy(proxy) = read(&containers[1], &["--pod", "app", "--ip", "10.0.0.1"]) else {
+            panic!("no proxy")
+        };
+        let text = format!("{proxy:?}");
+        for part in ["(\"app\", \"app\")", "(\"version\", \"v1\")", "0.0.0.0:15999", "0.0.0.0:15090"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        for variable in containers[1]["env"].as_array().unwrap() {
+            if variable["name"].as_str().unwrap().ends_with("_DRAIN_DURATION") {
+                duration::parse(variable["value"].as_str().unwrap()).unwrap();
+            }
+        }
+    }
+}

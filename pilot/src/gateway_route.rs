@@ -64,26 +64,37 @@ pub struct RankedMatch {
 pub enum RouteAction {
     /// Send it to backends, with another path or host.
     Forward {
-        /// `urlRewrite.path`.
-        path: Option<PathChange>,
-        /// `urlRewrite.hostname`.
-        hostname: Option<Arc<str>>,
+        /// Change of path or host.
+        rewrite: RewriteTo,
         /// Where to; may be empty.
         backends: Vec<WeightedBackend>,
     },
     /// Answer with another address.
-    Redirect {
-        /// New scheme.
-        scheme: Option<Arc<str>>,
-        /// New host.
-        hostname: Option<Arc<str>>,
-        /// New path.
-        path: Option<PathChange>,
-        /// New port.
-        port: Option<u16>,
-        /// 301, 302, 303, 307 or 308.
-        code: u16,
-    },
+    Redirect(RedirectTo),
+}
+
+/// The filter `URLRewrite`.
+#[derive(Clone, Debug, Default)]
+pub struct RewriteTo {
+    /// `urlRewrite.path`.
+    pub path: Option<PathChange>,
+    /// `urlRewrite.hostname`.
+    pub hostname: Option<Arc<str>>,
+}
+
+/// The filter `RequestRedirect`.
+#[derive(Clone, Debug, Default)]
+pub struct RedirectTo {
+    /// New scheme.
+    pub scheme: Option<Arc<str>>,
+    /// New host.
+    pub hostname: Option<Arc<str>>,
+    /// New path.
+    pub path: Option<PathChange>,
+    /// New port.
+    pub port: Option<u16>,
+    /// 301, 302, 303, 307 or 308.
+    pub code: u16,
 }
 
 /// How a path changes.
@@ -104,6 +115,28 @@ pub struct WeightedBackend {
     pub weight: u32,
     /// Edits for this backend alone.
     pub headers: HeaderEdits,
+    /// What else happens to this backend's share of the requests alone.
+    pub own: OwnFilters,
+}
+
+/// The filters of one backend, beside edits of headers.
+#[derive(Debug, Default)]
+pub struct OwnFilters {
+    /// Another path or host.
+    pub rewrite: Option<RewriteTo>,
+    /// An answer with another address, in place of the backend.
+    pub redirect: Option<RedirectTo>,
+    /// Copies of the request.
+    pub mirrors: Vec<(Backend, Percentage)>,
+    /// CORS.
+    pub cors: Option<Cors>,
+}
+
+impl OwnFilters {
+    /// Whether nothing happens.
+    pub fn is_empty(&self) -> bool {
+        self.rewrite.is_none() && self.redirect.is_none() && self.mirrors.is_empty() && self.cors.is_none()
+    }
 }
 
 /// What a route sends requests to, by name.

@@ -238,7 +238,7 @@ impl Loader {
         if fresh.len() > REPORTED {
             tracing::error!("and {} findings more; fix the first ones first", fresh.len() - REPORTED);
         }
-        if !objects.is_empty() || (!fresh.is_empty() && !self.candidates.is_empty()) {
+        if !objects.is_empty() {
             let (all, rejected) = statuses.counts();
             let keys = changed.len();
             let text = format!("configuration read; {} changed{}", objects.len(), named(objects));

@@ -116,8 +116,8 @@ async fn a_leader_that_is_cut_off_steps_down_before_another_may_lead() {
     assert!(down > Duration::from_secs(7) && down <= Duration::from_secs(10), "{down:?}");
     assert!(!two.leads());
     let up = two.until(true).await;
-    // 15 s after the last renewal was seen, and at the next look of at most 4.4 s.
-    assert!(up > Duration::from_secs(3) && down + up < Duration::from_secs(22), "{down:?} {up:?}");
+    // 15 s after the last renewal was seen, which was within the 2 s between two looks.
+    assert!(up > Duration::from_secs(3) && down + up <= Duration::from_millis(17_100), "{down:?} {up:?}");
     one.line.mend();
     sleep(Duration::from_secs(30)).await;
     assert!(!one.leads() && two.leads());
@@ -157,7 +157,7 @@ async fn one_that_stops_gives_the_lease_up() {
     assert!(!one.leads());
     assert_eq!(spec(&api)["holderIdentity"], "");
     let up = two.until(true).await;
-    assert!(up <= Duration::from_millis(4400), "{up:?}");
+    assert!(up <= Duration::from_secs(2), "{up:?}");
     two.line.cut();
     two.stop().await;
     assert!(!two.leads());
@@ -170,7 +170,7 @@ async fn the_same_pod_goes_on_after_a_crash_and_another_waits() {
     let mut two = Candidate::new(&api, "two");
     let waited = two.until(true).await;
     // However old the times in it are: the clock that wrote them may be wrong.
-    assert!(waited >= Duration::from_secs(15) && waited < Duration::from_secs(20), "{waited:?}");
+    assert!(waited >= Duration::from_secs(15) && waited < Duration::from_secs(16), "{waited:?}");
     assert_eq!(spec(&api)["leaseTransitions"], 5);
 
     let api = FakeApi::new();

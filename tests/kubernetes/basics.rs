@@ -1,6 +1,6 @@
 //! The cluster itself: what it must do before a mesh on it means anything.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use cluster::{Cluster, Component, Options, ProxyMode, echo};
@@ -14,7 +14,10 @@ pub fn tests() -> Vec<Trial> {
         test("basics::pods_reach_services_by_name_and_programs_run_in_them", services),
         test("basics::pods_reach_what_is_outside_by_the_name_that_a_test_gave_it", outside),
         test("basics::parts_of_the_control_plane_go_and_come_back_while_pods_go_on", parts_come_back),
-        test("basics::two_clusters_run_side_by_side_and_reach_one_another", two_clusters),
+        test(
+            "basics::two_clusters_run_side_by_side_and_reach_one_another_by_either_family_and_either_proxy",
+            two_clusters,
+        ),
     ]
 }
 
@@ -69,18 +72,12 @@ fn parts_come_back() -> Outcome {
         namespace,
         "--output=jsonpath={.spec.clusterIP}",
     ])?;
-    let service = (ip.parse::<Ipv4Addr>()?, 80);
-    let answers = || -> Result<u16, String> {
-        let stream =
-            cluster.node().connect(service.into(), Duration::from_secs(2)).map_err(|error| error.to_string())?;
-        let answer = lab::http::get(stream, "server", "/", &[]).map_err(|error| error.to_string())?;
-        Ok(answer.status)
-    };
+    let service = SocketAddr::from((ip.parse::<Ipv4Addr>()?, 80));
     for component in [Component::ApiServer, Component::KubeProxy, Component::Kubelet, Component::Containerd] {
         let before = cluster.process(component);
         cluster.stop_component(component);
         ensure!(cluster.process(component).is_none(), "{component} still runs");
-        ensure!(answers() == Ok(200), "without {component}: {:?}", answers());
+        answers(cluster, service).map_err(|error| format!("without {component}: {error}"))?;
         if component == Component::ApiServer {
             let refused = cluster.kubectl(&["get", "nodes"]);
             ensure!(refused.is_err(), "an API server that is away answered: {refused:?}");
@@ -93,9 +90,31 @@ fn parts_come_back() -> Outcome {
     Ok(())
 }
 
+/// A Service that asks for both families has an address of each, and both answer.
+fn both_families(cluster: &Cluster, namespace: &str) -> Outcome {
+    let both = r#"{"spec": {"ipFamilyPolicy": "RequireDualStack"}}"#;
+    cluster.kubectl(&["patch", "service", "two", "--namespace", namespace, "--patch", both])?;
+    let path = "--output=jsonpath={.spec.clusterIPs[*]}";
+    let ips = cluster.kubectl(&["get", "service", "two", "--namespace", namespace, path])?;
+    let ips = ips.split(' ').map(str::parse).collect::<Result<Vec<IpAddr>, _>>()?;
+    ensure!(ips.iter().map(IpAddr::is_ipv6).eq([false, true]), "not an address of each family: {ips:?}");
+    for ip in ips {
+        let address = SocketAddr::from((ip, 80));
+        cluster.wait_until(&format!("an answer of {address}"), workloads::LIMIT, || answers(cluster, address))?;
+    }
+    Ok(())
+}
+
+/// Whether a server answers 200 to the node.
+fn answers(cluster: &Cluster, address: SocketAddr) -> Result<(), String> {
+    let stream = cluster.node().connect(address, Duration::from_secs(2)).map_err(|error| error.to_string())?;
+    let answer = lab::http::get(stream, "server", "/", &[]).map_err(|error| error.to_string())?;
+    if answer.status == 200 { Ok(()) } else { Err(format!("{answer:?}")) }
+}
+
 fn two_clusters() -> Outcome {
     let first = shared()?;
-    let second = Cluster::start(Options { proxy_mode: ProxyMode::Nftables })?;
+    let second = Cluster::start(Options { proxy_mode: ProxyMode::Nftables, dual_stack: true })?;
     second.load(&echo(second.programs())?)?;
     let namespace = "neighbours";
     workloads::echo(first, namespace, "one")?;
@@ -104,6 +123,7 @@ fn two_clusters() -> Outcome {
         second.kubectl(&["get", "pods", "--namespace", namespace, "--output=jsonpath={.items[0].status.podIP}"])?;
     let pod = workloads::pod(first, namespace, "one")?;
     workloads::reaches(first, namespace, &pod, &format!("http://{ip}:8080/"), "two-")?;
+    both_families(&second, namespace)?;
     // Names and Services are each cluster's own.
     let pod = workloads::pod(&second, namespace, "two")?;
     workloads::reaches(&second, namespace, &pod, "http://two/", "two-")?;

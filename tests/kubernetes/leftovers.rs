@@ -95,7 +95,9 @@ fn traces() -> Result<BTreeSet<String>, Box<dyn std::error::Error>> {
         traces.extend(paths(&hierarchy).into_iter().filter(|path| path.contains("meltemi")));
     }
     traces.extend(paths(&Programs::find()?.folder().join("kubeconfig").display().to_string()));
-    for folder in ["/", "/run", "/etc", "/opt", "/usr/libexec", "/var/lib", "/var/log", "/var/run", "/etc/cni"] {
+    // In /run, which the sandbox has for itself, containerd and mount share a folder among all clusters.
+    traces.extend(paths("/run").into_iter().filter(|path| path.contains("kubernetes")));
+    for folder in ["/", "/etc", "/opt", "/usr/libexec", "/var/lib", "/var/log", "/etc/cni"] {
         traces.extend(paths(folder));
     }
     Ok(traces)

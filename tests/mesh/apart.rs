@@ -21,7 +21,7 @@ impl Cpus {
         let allowed = sched_getaffinity(Pid::from_raw(0))?;
         let mut all = (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false));
         let rest = all.next().unwrap_or_default();
-        let attacked = all.last().unwrap_or(rest);
+        let attacked = all.next_back().unwrap_or(rest);
         lab::pin(rest)?;
         Ok(Self { attacked, rest })
     }

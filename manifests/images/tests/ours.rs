@@ -49,12 +49,13 @@ impl Sandbox {
     fn new() -> Option<Sandbox> {
         let flags = if is_root() { vec!["--net"] } else { vec!["--map-root-user", "--net"] };
         let mut unshare = Command::new("unshare");
-        let mut holder = unshare.args(flags).arg("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let holder = unshare.args(flags).arg("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut sandbox = Sandbox { holder };
         // An answer of `cat` shows that the namespace is there.
-        let asked = holder.stdin.as_mut().unwrap().write_all(b"x");
-        let answered = asked.and_then(|()| holder.stdout.as_mut().unwrap().read_exact(&mut [0]));
+        let asked = sandbox.holder.stdin.as_mut().unwrap().write_all(b"x");
+        let answered = asked.and_then(|()| sandbox.holder.stdout.as_mut().unwrap().read_exact(&mut [0]));
         if answered.is_ok() {
-            return Some(Sandbox { holder });
+            return Some(sandbox);
         }
         assert!(std::env::var_os("CI").is_none(), "CI must let tests make network namespaces");
         eprintln!("not run: network namespaces are not allowed here");

@@ -460,3 +460,26 @@ fn wanted_shares_are_those_of_the_rule_for_everybody() {
     let shares: Vec<_> = catalog.shares().into_iter().map(|share| (share.version, share.weight)).collect();
     assert_eq!(shares, [("v1".to_owned(), 0.9), ("v2".to_owned(), 0.1)]);
 }
+
+#[tokio::test]
+async fn a_change_is_distributed_when_every_proxy_has_answered_or_is_gone() {
+    let mut shop = Shop::new();
+    let (catalog, _) = catalog_of(shop.world());
+    let clients = [[10, 9, 0, 1], [10, 9, 0, 2], [10, 9, 0, 3]].map(|ip| connect(&catalog, "web", ip, &[]));
+    catalog.wildcard(&clients[0], ResourceType::Endpoint);
+    catalog.resource(&clients[0], ResourceType::Endpoint, "outbound|9000||ratings.shop.svc.cluster.local");
+    catalog.distributed().await;
+    let mut changes = catalog.changes();
+    shop.apply(&catalog, RATINGS);
+    let number = changes.try_recv().unwrap().number;
+    assert_eq!(number, 1);
+    let late = connect(&catalog, "web", [10, 9, 0, 4], &[]);
+    let mut distributed = std::pin::pin!(catalog.distributed());
+    assert!(futures::poll!(&mut distributed).is_pending());
+    catalog.settled(&clients[0], number);
+    catalog.settled(&clients[1], number);
+    assert!(futures::poll!(&mut distributed).is_pending(), "one has not answered");
+    catalog.disconnected(&clients[2]);
+    distributed.await;
+    catalog.disconnected(&late);
+}

@@ -11,7 +11,7 @@ use xds::endpoint::ClusterLoadAssignment;
 use super::names::ClusterName;
 use super::view::View;
 use super::wrappers::{duration, socket_address, uint32};
-use super::{ads, auto_mtls, endpoint, load_balancer, provenance, upstream_protocol};
+use super::{ads, auto_mtls, endpoint, load_balancer, provenance, upstream_protocol, workload};
 use crate::model::{DestinationRule, Host, LoadBalancer, ObjectRef, PolicyLevel, Protocol, Resolution, Service};
 
 /// How long a connection may take to be made (MeshConfig `connectTimeout`).
@@ -25,6 +25,7 @@ const INBOUND_SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 6);
 pub(super) fn generate(view: &View<'_>, name: &ClusterName) -> Option<Cluster> {
     match name {
         ClusterName::Outbound { port, subset, host } => outbound(view, name, *port, subset.as_deref(), host),
+        ClusterName::Workload(ip, port) => workload::cluster(view, name, *ip, *port),
         ClusterName::Inbound(port) => inbound(view, name, *port),
         ClusterName::Passthrough => Some(passthrough(name)),
         ClusterName::InboundPassthrough => Some(to_the_workload(original_destination(name))),
@@ -137,7 +138,7 @@ fn to_the_workload(cluster: Cluster) -> Cluster {
 }
 
 /// Goes where the client dialled.
-fn original_destination(name: &ClusterName) -> Cluster {
+pub(super) fn original_destination(name: &ClusterName) -> Cluster {
     Cluster { lb_policy: LbPolicy::ClusterProvided as i32, ..discovered(name, DiscoveryType::OriginalDst) }
 }
 

@@ -66,7 +66,7 @@ pub(super) fn of_port(view: &View<'_>, port: u16) -> Option<Listener> {
 }
 
 /// A listener without a socket of its own.
-fn unbound(name: &ListenerName, ip: IpAddr, port: u16) -> Listener {
+pub(super) fn unbound(name: &ListenerName, ip: IpAddr, port: u16) -> Listener {
     Listener {
         name: name.to_string(),
         address: address(ip, u32::from(port)),
@@ -118,7 +118,7 @@ fn http_filter(listener: &ListenerName, routes: &RouteName) -> Filter {
 }
 
 /// A chain for every connection.
-fn anything(filter: Filter) -> FilterChain {
+pub(super) fn anything(filter: Filter) -> FilterChain {
     FilterChain { filters: vec![filter], ..FilterChain::default() }
 }
 

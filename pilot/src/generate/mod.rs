@@ -36,6 +36,7 @@ mod upstream_protocol;
 mod view;
 pub(crate) mod weights;
 mod wildcard;
+mod workload;
 mod wrappers;
 
 use std::collections::HashSet;
@@ -83,7 +84,9 @@ pub fn generate(world: &World, viewer: &Viewer, kind: ResourceType, name: &str) 
             let listener = match parsed {
                 ListenerName::VirtualOutbound => Some(outbound_capture::generate(&view)),
                 ListenerName::VirtualInbound => Some(inbound::generate(&view)),
-                ListenerName::Address(ip, port) => listener::of_address(&view, ip, port),
+                ListenerName::Address(ip, port) => {
+                    listener::of_address(&view, ip, port).or_else(|| workload::listener(&view, ip, port))
+                }
                 ListenerName::HostOnly(port) => listener::of_port(&view, port),
             };
             listener.map(|listener| Resource::new(kind, name, &listener))

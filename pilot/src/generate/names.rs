@@ -104,6 +104,8 @@ pub enum ClusterName {
         /// The service.
         host: Host,
     },
+    /// `workload|<port>||<ip>`: a port of another workload, dialled at its own address.
+    Workload(IpAddr, u16),
     /// `inbound|<port>||`: a port of the workload itself.
     Inbound(u16),
     /// `PassthroughCluster`.
@@ -133,6 +135,10 @@ impl ClusterName {
                 let subset = (!subset.is_empty()).then(|| Arc::from(*subset));
                 Some(Self::Outbound { port: port_number(port)?, subset, host: canonical(host)? })
             }
+            ["workload", port, "", address] => {
+                let parsed = Self::Workload(address.parse().ok()?, port_number(port)?);
+                (parsed.to_string() == name).then_some(parsed)
+            }
             ["inbound", port, "", ""] => port_number(port).map(Self::Inbound),
             _ => None,
         }
@@ -145,6 +151,7 @@ impl fmt::Display for ClusterName {
             Self::Outbound { port, subset, host } => {
                 write!(f, "outbound|{port}|{}|{host}", subset.as_deref().unwrap_or_default())
             }
+            Self::Workload(address, port) => write!(f, "workload|{port}||{address}"),
             Self::Inbound(port) => write!(f, "inbound|{port}||"),
             Self::Passthrough => f.write_str(PASSTHROUGH_CLUSTER),
             Self::BlackHole => f.write_str(BLACK_HOLE_CLUSTER),
@@ -196,6 +203,8 @@ mod tests {
         for name in [
             "outbound|80||catalog.shop.svc.cluster.local",
             "outbound|80|v1|catalog.shop.svc.cluster.local",
+            "workload|8080||10.0.0.5",
+            "workload|8080||2001:db8::1",
             "inbound|8080||",
             "PassthroughCluster",
             "BlackHoleCluster",
@@ -216,7 +225,15 @@ mod tests {
         for name in ["", "http", "a:b", "Catalog.shop:80", ":80"] {
             assert_eq!(RouteName::parse(name), None, "{name}");
         }
-        for name in ["outbound|80|catalog", "inbound|80|v1|", "outbound|+80||a.b", "outbound|80||a.b|", "Passthrough"] {
+        for name in [
+            "outbound|80|catalog",
+            "workload|80||a.b",
+            "workload|80||10.0.0.05",
+            "inbound|80|v1|",
+            "outbound|+80||a.b",
+            "outbound|80||a.b|",
+            "Passthrough",
+        ] {
             assert_eq!(ClusterName::parse(name), None, "{name}");
         }
         for name in ["10.0.0.5", "net/10.0.0.5", "/10.0.0", "/"] {

@@ -43,9 +43,9 @@ pub(super) fn labels(subject: &Subject<'_>) -> BTreeMap<String, String> {
 }
 
 /// What fits into a label, which must end in a letter or digit.
-fn label_value(mut name: String) -> String {
-    name.truncate(name.floor_char_boundary(LABEL_VALUE));
-    name.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()).to_owned()
+fn label_value(name: String) -> String {
+    let fits = name.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= LABEL_VALUE).last();
+    name[..fits.unwrap_or(0)].trim_end_matches(|c: char| !c.is_ascii_alphanumeric()).to_owned()
 }
 
 pub(super) fn write(

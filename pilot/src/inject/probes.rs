@@ -33,37 +33,42 @@ pub(super) fn rewrite(
     let running = subject.own_containers().filter(|(list, _, it)| *list == "containers" || is_native_sidecar(it));
     for (list, index, container) in running {
         lifecycle(container, findings);
-        if !settings.rewrite_probes {
-            continue;
-        }
         let probes = [
             ("readinessProbe", "readyz", &container.readiness_probe),
             ("livenessProbe", "livez", &container.liveness_probe),
             ("startupProbe", "startupz", &container.startup_probe),
         ];
-        for (field, page, probe) in probes {
+        for (field, page, probe) in probes.into_iter().filter(|_| settings.rewrite_probes) {
             let Some(probe) = probe else { continue };
-            let (handler, prober) = match prober(container, probe, settings) {
-                Ok(Some(found)) => found,
-                Ok(None) => continue,
-                Err(problem) => {
-                    findings.warn(format!("container {}: {field} stays as it is: {problem}", container.name));
-                    continue;
-                }
-            };
             let path = format!("/app-health/{}/{page}", container.name);
             let at = ["spec", list, &index.to_string(), field];
-            let asked = json!({ "path": path, "port": settings.status_port, "scheme": "HTTP" });
-            if handler == "httpGet" {
-                edits.replace(&[&at[..], &["httpGet"]].concat(), asked);
-            } else {
-                edits.remove(&[&at[..], &[handler]].concat());
-                edits.add(&[&at[..], &["httpGet"]].concat(), asked);
+            match prober(container, probe, settings) {
+                Ok(Some((handler, prober))) => {
+                    redirect(
+                        &at,
+                        handler,
+                        json!({ "path": path, "port": settings.status_port, "scheme": "HTTP" }),
+                        edits,
+                    );
+                    probers.0.insert(path, prober);
+                }
+                Ok(None) => {}
+                Err(why) => findings.warn(format!("container {}: {field} stays as it is: {why}", container.name)),
             }
-            probers.0.insert(path, prober);
         }
     }
     probers
+}
+
+/// Puts the question to the sidecar in the place of the probe's handler.
+fn redirect(at: &[&str], handler: &str, asked: Value, edits: &mut Edits) {
+    let of_probe = |handler| [at, &[handler]].concat();
+    if handler == "httpGet" {
+        edits.replace(&of_probe("httpGet"), asked);
+    } else {
+        edits.remove(&of_probe(handler));
+        edits.add(&of_probe("httpGet"), asked);
+    }
 }
 
 /// The handler's field and what the sidecar has to ask instead. None when the probe needs no help.

@@ -17,8 +17,8 @@ pub(super) fn container(config: &InjectorConfig, settings: &Settings) -> Value {
             "allowPrivilegeEscalation": false,
             "privileged": false,
             "capabilities": { "add": ["NET_ADMIN", "NET_RAW"], "drop": ["ALL"] },
-            // iptables may want to write its lock file.
-            "readOnlyRootFilesystem": false,
+            // iptables over nf_tables, as the image has it, writes no lock file.
+            "readOnlyRootFilesystem": true,
             // Said here also because a pod may say the opposite for all of its containers.
             "runAsNonRoot": false,
             "runAsUser": 0,

@@ -85,9 +85,9 @@ impl Settings {
             user_mounts: annotations.get("sidecar.istio.io/userVolumeMount", values::named_objects).unwrap_or_default(),
         };
         settings.take_proxy_config(proxy_config.unwrap_or_default(), annotations.findings);
-        annotations.into_place(&mut settings.status_port, "status.sidecar.istio.io/port", values::port);
-        annotations.into_place(&mut settings.log_level, "sidecar.istio.io/logLevel", values::log_level);
-        annotations.into_place(&mut settings.control_plane, "sidecar.istio.io/discoveryAddress", values::host_port);
+        annotations.put(&mut settings.status_port, "status.sidecar.istio.io/port", values::port);
+        annotations.put(&mut settings.log_level, "sidecar.istio.io/logLevel", values::log_level);
+        annotations.put(&mut settings.control_plane, "sidecar.istio.io/discoveryAddress", values::host_port);
         settings
     }
 
@@ -152,7 +152,7 @@ impl Annotations<'_, '_> {
         read.map_err(|problem| self.findings.refuse(format!("annotation {name}: {} {problem}", quoted(text)))).ok()
     }
 
-    fn into_place<T>(&mut self, place: &mut T, name: &str, read: impl Fn(&str) -> Result<T, String>) {
+    fn put<T>(&mut self, place: &mut T, name: &str, read: impl Fn(&str) -> Result<T, String>) {
         if let Some(value) = self.get(name, read) {
             *place = value;
         }
@@ -229,7 +229,7 @@ impl Annotations<'_, '_> {
             virtual_interfaces: of("kubevirtInterfaces", values::interfaces, ""),
         };
         let newer = "istio.io/reroute-virtual-interfaces";
-        self.into_place(&mut capture.virtual_interfaces, newer, values::interfaces);
+        self.put(&mut capture.virtual_interfaces, newer, values::interfaces);
         capture
     }
 }

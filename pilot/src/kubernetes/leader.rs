@@ -170,11 +170,15 @@ impl Election {
         }
     }
 
-    /// Candidates spread out (client-go's factor); a leader is never late.
+    /// A leader is never late. Candidates spread out, and are there when the Lease ends.
     fn pause(&self) -> Duration {
-        match self.renewed {
-            Some(renewed) => RETRY.min((renewed + RENEW_WITHIN).saturating_duration_since(Instant::now())),
-            None => RETRY.mul_f64(1.0 + 1.2 * fastrand::f64()),
+        let left = |end: Instant| end.saturating_duration_since(Instant::now());
+        match (self.renewed, self.observed.end()) {
+            (Some(renewed), _) => RETRY.min(left(renewed + RENEW_WITHIN)),
+            (None, end) => {
+                let pause = RETRY.mul_f64(0.5 + fastrand::f64() / 2.0);
+                end.map(left).filter(|left| !left.is_zero() && *left < pause).unwrap_or(pause)
+            }
         }
     }
 

@@ -28,10 +28,14 @@ impl Observed {
             _ => now,
         };
         (self.spec, self.changed) = (spec, Some(changed));
-        let seconds = self.spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
-        let end = changed + seconds.map_or(DURATION, Duration::from_secs);
         let holder = self.spec.holder_identity.as_ref().filter(|holder| !holder.is_empty() && *holder != me);
-        holder.filter(|_| now < end).cloned()
+        holder.filter(|_| self.end().is_some_and(|end| now < end)).cloned()
+    }
+
+    /// When the Lease as last seen runs out.
+    pub(super) fn end(&self) -> Option<Instant> {
+        let seconds = self.spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+        Some(self.changed? + seconds.map_or(DURATION, Duration::from_secs))
     }
 }
 

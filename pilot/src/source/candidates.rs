@@ -23,11 +23,6 @@ impl Candidates {
         self.0.iter().flat_map(|table| table.iter())
     }
 
-    /// Whether there is no object at all.
-    pub fn is_empty(&self) -> bool {
-        self.0.iter().all(|table| table.is_empty())
-    }
-
     /// Adds an object; the one with its identity that is there already, if there is one, stays and is returned.
     pub(super) fn insert(&mut self, placed: Placed) -> Result<(), &Placed> {
         use std::collections::btree_map::Entry;

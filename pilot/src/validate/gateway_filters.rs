@@ -5,7 +5,7 @@ use crate::api::{
     HeaderModifierSpec, HeaderSpec, PathModifierSpec, RequestMirrorSpec, RequestRedirectSpec, RouteFilterSpec,
     UrlRewriteSpec,
 };
-use crate::gateway_route::{Backend, PathChange, RouteAction};
+use crate::gateway_route::{Backend, PathChange, RedirectTo, RewriteTo};
 use crate::model::{Cors, HeaderEdits, HeaderOperations, Percentage};
 use crate::yaml::{FieldPath, nearest};
 use std::sync::Arc;
@@ -14,39 +14,27 @@ use std::sync::Arc;
 const KINDS: &[&str] =
     &["RequestHeaderModifier", "ResponseHeaderModifier", "RequestMirror", "RequestRedirect", "URLRewrite", "CORS"];
 
-/// What the filters of a rule say together.
+/// What the filters of a rule or of one backend say together.
 #[derive(Default)]
 pub(super) struct Filters {
     pub(super) headers: HeaderEdits,
     pub(super) mirrors: Vec<(Backend, Percentage)>,
     pub(super) cors: Option<Cors>,
-    pub(super) rewrite: Option<(FieldPath, Change)>,
-    pub(super) redirect: Option<(FieldPath, Change)>,
+    pub(super) rewrite: Option<(FieldPath, RewriteTo)>,
+    pub(super) redirect: Option<(FieldPath, RedirectTo)>,
 }
 
-/// A redirect, or the part of it that a rewrite may have.
-#[derive(Default)]
-pub(super) struct Change {
-    pub(super) path: Option<PathChange>,
-    pub(super) hostname: Option<Arc<str>>,
-    scheme: Option<Arc<str>>,
-    port: Option<u16>,
-    code: u16,
-}
-
-impl Change {
-    pub(super) fn replaces_prefix(&self) -> bool {
-        matches!(self.path, Some(PathChange::Prefix(_)))
-    }
-
-    pub(super) fn into_redirect(self) -> RouteAction {
-        let Self { path, hostname, scheme, port, code } = self;
-        RouteAction::Redirect { scheme, hostname, path, port, code }
+impl Filters {
+    /// Whether a path's prefix is replaced.
+    pub(super) fn replace_prefix(&self) -> bool {
+        let rewrite = self.rewrite.as_ref().and_then(|(_, rewrite)| rewrite.path.as_ref());
+        let redirect = self.redirect.as_ref().and_then(|(_, redirect)| redirect.path.as_ref());
+        rewrite.into_iter().chain(redirect).any(|path| matches!(path, PathChange::Prefix(_)))
     }
 }
 
 impl Check<'_> {
-    /// The filters of a rule; each kind but mirrors may be there once.
+    /// The filters of a rule or of one backend; each kind but mirrors may be there once.
     pub(super) fn gateway_filters(&mut self, at: &FieldPath, specs: &[RouteFilterSpec]) -> Filters {
         let mut filters = Filters::default();
         for (index, spec) in specs.iter().enumerate() {
@@ -105,23 +93,6 @@ impl Check<'_> {
             (_, None) => format!("\"{kind}\" is no filter; use {}", KINDS.join(", ")),
         };
         self.problems.error(&at.key("type"), message);
-    }
-
-    /// The filters of one backend: edits of headers.
-    pub(super) fn backend_filters(&mut self, at: &FieldPath, specs: &[RouteFilterSpec]) -> HeaderEdits {
-        let mut edits = HeaderEdits::default();
-        for (index, spec) in specs.iter().enumerate() {
-            let at = at.index(index);
-            match spec.kind.as_str() {
-                "RequestHeaderModifier" | "ResponseHeaderModifier" => self.modifier(&at, spec, &mut edits),
-                kind if KINDS.contains(&kind) => {
-                    let message = format!("{kind} is not supported for one backend; write it as a filter of the rule");
-                    self.problems.error(&at.key("type"), message);
-                }
-                kind => self.unknown_filter(&at, kind),
-            }
-        }
-        edits
     }
 
     fn modifier(&mut self, at: &FieldPath, spec: &RouteFilterSpec, edits: &mut HeaderEdits) {
@@ -202,7 +173,7 @@ impl Check<'_> {
         Some((backend, Percentage::from_percent(share * 100.0)))
     }
 
-    fn gateway_redirect(&mut self, at: &FieldPath, spec: &RequestRedirectSpec) -> Change {
+    fn gateway_redirect(&mut self, at: &FieldPath, spec: &RequestRedirectSpec) -> RedirectTo {
         let schemes = [("http", Some("http")), ("https", Some("https"))];
         let scheme = self.one_of(&at.key("scheme"), spec.scheme.as_deref(), &schemes, None);
         let code = spec.status_code.unwrap_or(302);
@@ -211,16 +182,16 @@ impl Check<'_> {
             self.problems.error(&at.key("statusCode"), message);
         }
         let change = self.gateway_rewrite(at, &UrlRewriteSpec { hostname: spec.hostname.clone(), path: None });
-        Change {
+        RedirectTo {
             path: spec.path.as_ref().and_then(|path| self.path_change(&at.key("path"), path)),
             scheme: scheme.map(Arc::from),
             port: spec.port.and_then(|port| self.port(&at.key("port"), port)),
             code: code.try_into().unwrap_or(302),
-            ..change
+            hostname: change.hostname,
         }
     }
 
-    fn gateway_rewrite(&mut self, at: &FieldPath, spec: &UrlRewriteSpec) -> Change {
+    fn gateway_rewrite(&mut self, at: &FieldPath, spec: &UrlRewriteSpec) -> RewriteTo {
         let hostname = spec.hostname.as_deref().and_then(|text| {
             let host = crate::model::Host::parse(text);
             let host = self.problems.ok(&at.key("hostname"), host)?;
@@ -230,7 +201,7 @@ impl Check<'_> {
             Some(host.shared())
         });
         let path = spec.path.as_ref().and_then(|path| self.path_change(&at.key("path"), path));
-        Change { path, hostname, ..Change::default() }
+        RewriteTo { path, hostname }
     }
 
     fn path_change(&mut self, at: &FieldPath, spec: &PathModifierSpec) -> Option<PathChange> {

@@ -7,7 +7,7 @@ use crate::api::{
     ParentReferenceSpec, RouteFilterSpec,
 };
 use crate::gateway_route::{
-    Backend, GatewayRoute, RankedMatch, RouteAction, RouteProtocol, RouteRule, WeightedBackend,
+    Backend, GatewayRoute, OwnFilters, RankedMatch, RewriteTo, RouteAction, RouteProtocol, RouteRule, WeightedBackend,
 };
 use crate::model::{ParentRef, Retries};
 use crate::object::Content;
@@ -122,14 +122,21 @@ impl Check<'_> {
         if spec.matches.is_empty() {
             matches.extend(self.gateway_grpc_match(&matches_at, &Default::default()));
         }
-        for (index, filter) in spec.filters.iter().enumerate() {
+        self.filters_of_grpc(at, &spec.filters);
+        for (index, backend) in spec.backend_refs.iter().enumerate() {
+            self.filters_of_grpc(&at.key("backendRefs").index(index), &backend.filters);
+        }
+        let timing = Timing { timeout: None, retries: Retries::default() };
+        self.gateway_rule(at, &spec.name, matches, &spec.filters, &spec.backend_refs, timing)
+    }
+
+    fn filters_of_grpc(&mut self, at: &FieldPath, filters: &[RouteFilterSpec]) {
+        for (index, filter) in filters.iter().enumerate() {
             if matches!(filter.kind.as_str(), "RequestRedirect" | "URLRewrite" | "CORS") {
                 let at = at.key("filters").index(index).key("type");
                 self.problems.error(&at, format!("{} is no filter of a GRPCRoute", filter.kind));
             }
         }
-        let timing = Timing { timeout: None, retries: Retries::default() };
-        self.gateway_rule(at, &spec.name, matches, &spec.filters, &spec.backend_refs, timing)
     }
 
     fn gateway_rule(
@@ -141,19 +148,13 @@ impl Check<'_> {
         backends: &[GatewayBackendSpec],
         timing: Timing,
     ) -> Option<RouteRule> {
-        let Filters { headers, mirrors, cors, rewrite, redirect } = self.gateway_filters(&at.key("filters"), filters);
-        let replaces_prefix = rewrite.iter().chain(&redirect).any(|(_, change)| change.replaces_prefix());
-        let one_prefix = matches!(&matches[..], [only] if super::gateway_match::is_prefix(&only.condition));
-        if replaces_prefix && !one_prefix {
-            let message = "uses ReplacePrefixMatch, which needs exactly one match, of a path of type PathPrefix";
-            self.problems.error(&at.key("filters"), message);
-        }
+        let filters = self.filters_for(&at.key("filters"), filters, &matches);
         let backends_at = at.key("backendRefs");
+        let backends = backends.iter().enumerate();
         let backends: Vec<_> = backends
-            .iter()
-            .enumerate()
-            .filter_map(|(i, spec)| self.gateway_weighted(&backends_at.index(i), spec))
+            .filter_map(|(i, spec)| self.gateway_weighted(&backends_at.index(i), spec, &matches, &filters))
             .collect();
+        let Filters { headers, mirrors, cors, rewrite, redirect } = filters;
         let action = match (redirect, rewrite) {
             (Some(_), Some((rewrite_at, _))) => {
                 self.problems.error(&rewrite_at, "cannot stand beside a RequestRedirect; keep one");
@@ -163,10 +164,10 @@ impl Check<'_> {
                 self.problems.error(&backends_at, "cannot stand beside a RequestRedirect, which answers by itself");
                 return None;
             }
-            (Some((_, change)), None) => change.into_redirect(),
+            (Some((_, redirect)), None) => RouteAction::Redirect(redirect),
             (None, rewrite) => {
-                let (path, hostname) = rewrite.map(|(_, change)| (change.path, change.hostname)).unwrap_or_default();
-                RouteAction::Forward { path, hostname, backends }
+                let rewrite = rewrite.map_or_else(RewriteTo::default, |(_, rewrite)| rewrite);
+                RouteAction::Forward { rewrite, backends }
             }
         };
         let name = name.as_deref().filter(|name| !name.is_empty()).map(Arc::from);
@@ -174,16 +175,47 @@ impl Check<'_> {
         Some(RouteRule { name, matches, action, headers, mirrors, cors, timeout, retries })
     }
 
-    fn gateway_weighted(&mut self, at: &FieldPath, spec: &GatewayBackendSpec) -> Option<WeightedBackend> {
+    /// The filters of a rule or a backend, for requests that fulfil one of the matches.
+    fn filters_for(&mut self, at: &FieldPath, specs: &[RouteFilterSpec], matches: &[RankedMatch]) -> Filters {
+        let filters = self.gateway_filters(at, specs);
+        let one_prefix = matches!(matches, [only] if super::gateway_match::is_prefix(&only.condition));
+        if filters.replace_prefix() && !one_prefix {
+            let message = "uses ReplacePrefixMatch, which needs exactly one match, of a path of type PathPrefix";
+            self.problems.error(at, message);
+        }
+        filters
+    }
+
+    /// What the filters of one backend do beside edits of headers; `of_rule` are those of its rule.
+    fn own_filters(&mut self, filters: Filters, of_rule: &Filters) -> OwnFilters {
+        let Filters { mirrors, cors, rewrite, redirect, .. } = filters;
+        if let (Some((at, _)), Some(_)) = (&rewrite, &redirect) {
+            self.problems.error(at, "cannot stand beside a RequestRedirect; keep one");
+        } else if let (Some((at, _)), Some(_)) = (&rewrite, &of_rule.rewrite) {
+            self.problems.error(at, "is there for the whole rule too; keep one");
+        }
+        let (rewrite, redirect) = (rewrite.map(|(_, rewrite)| rewrite), redirect.map(|(_, redirect)| redirect));
+        OwnFilters { rewrite, redirect, mirrors, cors }
+    }
+
+    fn gateway_weighted(
+        &mut self,
+        at: &FieldPath,
+        spec: &GatewayBackendSpec,
+        matches: &[RankedMatch],
+        of_rule: &Filters,
+    ) -> Option<WeightedBackend> {
         let weight = spec.weight.unwrap_or(1);
         if !(0..=MAX_WEIGHT).contains(&weight) {
             self.problems.error(&at.key("weight"), format!("{weight} is not a weight; use 0 to {MAX_WEIGHT}"));
         }
-        let headers = self.backend_filters(&at.key("filters"), &spec.filters);
+        let mut filters = self.filters_for(&at.key("filters"), &spec.filters, matches);
+        let headers = std::mem::take(&mut filters.headers);
+        let own = self.own_filters(filters, of_rule);
         let (group, kind, namespace) = (spec.group.clone(), spec.kind.clone(), spec.namespace.clone());
         let object = BackendObjectSpec { group, kind, namespace, name: spec.name.clone(), port: spec.port };
         let backend = self.backend(at, &object)?;
-        Some(WeightedBackend { backend, weight: weight.max(0).unsigned_abs(), headers })
+        Some(WeightedBackend { backend, weight: weight.max(0).unsigned_abs(), headers, own })
     }
 
     /// A backend of a rule or a mirror.

@@ -114,6 +114,14 @@ fn filters_are_checked() {
             "x.yaml:7: spec.rules[0].sessionPersistence: is not supported yet and has no effect",
         ),
         (
+            "filters: [{type: URLRewrite, urlRewrite: {hostname: a.b}}]\nbackendRefs:\n- {name: catalog, port: 80, filters: [{type: URLRewrite, urlRewrite: {hostname: c.d}}]}",
+            "x.yaml:9: spec.rules[0].backendRefs[0].filters[0]: is there for the whole rule too; keep one",
+        ),
+        (
+            "matches: [{path: {type: Exact, value: /a}}]\nbackendRefs:\n- name: catalog\n  port: 80\n  filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /}}}]",
+            "x.yaml:11: spec.rules[0].backendRefs[0].filters: uses ReplacePrefixMatch, which needs exactly one match, of a path of type PathPrefix",
+        ),
+        (
             "backendRefs: [{name: catalog, port: 80, weight: -1}]",
             "x.yaml:7: spec.rules[0].backendRefs[0].weight: -1 is not a weight; use 0 to 1000000",
         ),
@@ -132,6 +140,10 @@ fn the_other_objects_are_checked() {
         (
             "apiVersion: gateway.networking.k8s.io/v1\nkind: GRPCRoute\nmetadata: {name: x, namespace: shop}\nspec:\n  parentRefs: [{group: '', kind: Service, name: catalog}]\n  rules:\n  - filters: [{type: URLRewrite, urlRewrite: {hostname: a.b}}]\n",
             &["x.yaml:7: spec.rules[0].filters[0].type: URLRewrite is no filter of a GRPCRoute"],
+        ),
+        (
+            "apiVersion: gateway.networking.k8s.io/v1\nkind: GRPCRoute\nmetadata: {name: x, namespace: shop}\nspec:\n  parentRefs: [{group: '', kind: Service, name: catalog}]\n  rules:\n  - backendRefs: [{name: catalog, port: 80, filters: [{type: CORS, cors: {allowOrigins: ['https://a.b']}}]}]\n",
+            &["x.yaml:7: spec.rules[0].backendRefs[0].filters[0].type: CORS is no filter of a GRPCRoute"],
         ),
         (
             "apiVersion: gateway.networking.k8s.io/v1\nkind: GRPCRoute\nmetadata: {name: x, namespace: shop}\nspec:\n  parentRefs: [{group: '', kind: Service, name: catalog}]\n  rules:\n  - matches: [{method: {service: a/b}}]\n",

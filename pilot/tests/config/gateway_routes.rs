@@ -63,8 +63,8 @@ fn each_parent_has_its_conditions() {
         ),
         (
             TO_CATALOG,
-            "{name: reviews, port: 80, filters: [{type: CORS}]}",
-            "is rejected and not in force\n  x.yaml:9: spec.rules[0].backendRefs[0].filters[0].type: CORS is not supported for one backend; write it as a filter of the rule\n  Service catalog: Accepted=False (UnsupportedValue: spec.rules[0].backendRefs[0].filters[0].type: CORS is not supported for one backend; write it as a filter of the rule)".to_owned(),
+            "{name: reviews, port: 80, filters: [{type: ExtensionRef}]}",
+            "is rejected and not in force\n  x.yaml:9: spec.rules[0].backendRefs[0].filters[0].type: ExtensionRef is not supported yet; remove the filter\n  Service catalog: Accepted=False (UnsupportedValue: spec.rules[0].backendRefs[0].filters[0].type: ExtensionRef is not supported yet; remove the filter)".to_owned(),
         ),
     ] {
         let fixture = Fixture::with("x.yaml", &route("", parents, backend));

@@ -25,7 +25,7 @@ fn a_pod_of_a_deployment_gets_both_containers() {
             "allowPrivilegeEscalation": false,
             "privileged": false,
             "capabilities": { "add": ["NET_ADMIN", "NET_RAW"], "drop": ["ALL"] },
-            "readOnlyRootFilesystem": false,
+            "readOnlyRootFilesystem": true,
             "runAsNonRoot": false,
             "runAsUser": 0,
             "runAsGroup": 0,

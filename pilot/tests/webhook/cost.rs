@@ -59,21 +59,22 @@ fn a_review_costs_less_than_five_milliseconds_of_cpu() {
     }
 }
 
-/// 50 a second for a while, sent one after the other over connections of their own.
+/// 50 a second for a while, over one connection, as an API server sends them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_a_second_are_answered_in_time() {
     let server = Server::start("").await;
     let review = pod_review("shop", &real_pod(3));
+    let mut connection = server.h2().await;
     let mut times = Vec::new();
     let mut ticks = tokio::time::interval(Duration::from_millis(20));
     for _ in 0..150 {
         ticks.tick().await;
         let start = std::time::Instant::now();
-        server.review_h2("/inject", &review).await;
+        connection.review("/inject", &review).await;
         times.push(start.elapsed());
     }
     times.sort();
     let (median, late) = (times[times.len() / 2], times[times.len() * 99 / 100]);
-    println!("median {median:?}, p99 {late:?}, TLS handshake and client included");
+    println!("median {median:?}, p99 {late:?}");
     assert!(late < Duration::from_millis(250), "p99 {late:?}");
 }

@@ -63,6 +63,7 @@ impl Server {
     pub async fn connect(&self, alpn: &[u8]) -> TlsStream<TcpStream> {
         let config = tls::simple_client(&self.roots, &[], &[alpn]).unwrap();
         let stream = TcpStream::connect(self.address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
         let stream = TlsConnector::from(config).connect(tls::server_name(NAME).unwrap(), stream).await.unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(alpn));
         stream
@@ -88,12 +89,15 @@ impl Server {
 
     /// The same over HTTP/2.
     pub async fn review_h2(&self, path: &str, review: &Value) -> Value {
+        self.h2().await.review(path, review).await
+    }
+
+    /// A connection of HTTP/2 that stays, as an API server holds one.
+    pub async fn h2(&self) -> Connection {
         let io = TokioIo::new(self.connect(b"h2").await);
-        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
         tokio::spawn(connection);
-        let answer = sender.send_request(request(path, "application/json", review.to_string())).await.unwrap();
-        let (status, body) = read(answer).await;
-        response(status, &body)
+        Connection(sender)
     }
 
     /// The value of a metric, by its name with its labels.
@@ -101,6 +105,16 @@ impl Server {
         let text = self.metrics.text();
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().unwrap()
+    }
+}
+
+pub struct Connection(http2::SendRequest<Full<Bytes>>);
+
+impl Connection {
+    pub async fn review(&mut self, path: &str, review: &Value) -> Value {
+        let answer = self.0.send_request(request(path, "application/json", review.to_string())).await.unwrap();
+        let (status, body) = read(answer).await;
+        response(status, &body)
     }
 }
 

@@ -30,8 +30,8 @@ async fn garbage_is_answered_with_what_is_wrong() {
         (with("/request", Value::Null), "has no request"),
         (with("/request/uid", "".into()), "has no uid"),
         (with("/request/uid", 7.into()), "invalid type: integer `7`"),
-        ("[".repeat(100_000), "recursion limit exceeded"),
-        (format!("{{\"a\":{}", "{\"b\":".repeat(100_000)), "recursion limit exceeded"),
+        ("[".repeat(100_000), "no AdmissionReview"),
+        (format!("{{\"request\":{{\"object\":{}", "{\"b\":".repeat(100_000)), "recursion limit exceeded"),
     ];
     for path in ["/inject", "/validate"] {
         for (body, wanted) in &cases {

@@ -25,7 +25,7 @@ async fn a_good_object_passes() {
     let server = Server::start("").await;
     let response = server.review_h2("/validate", &review("CREATE", ROUTES, "shop", &good(), &Value::Null)).await;
     assert_eq!((&response["allowed"], &response["warnings"]), (&json!(true), &Value::Null), "{response}");
-    let name = "galley_validation_passed{group=\"networking.istio.io\",resource=\"virtualservices\",version=\"v1\"}";
+    let name = "galley_validation_passed{group=\"networking.istio.io\",version=\"v1\",resource=\"virtualservices\"}";
     assert_eq!(server.metric(name), 1.0);
 }
 
@@ -38,8 +38,8 @@ async fn a_wrong_one_is_refused_with_every_finding() {
     assert!(message.starts_with("VirtualService shop/catalog: "), "{message}");
     assert!(message.contains("spec.http[0].rout: no such field; did you mean \"route\"?"), "{message}");
     assert!(message.contains("\n  spec.http[0].timeout: \"soon\" is not a duration"), "{message}");
-    let name = "galley_validation_failed{group=\"networking.istio.io\",reason=\"invalid_resource\",\
-                resource=\"virtualservices\",version=\"v1\"}";
+    let name = "galley_validation_failed{group=\"networking.istio.io\",version=\"v1\",resource=\"virtualservices\",\
+                reason=\"invalid_resource\"}";
     assert_eq!(server.metric(name), 1.0);
 }
 

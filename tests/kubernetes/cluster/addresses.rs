@@ -1,7 +1,7 @@
 //! The address plan of one cluster, derived from its number, so that several fit into one network.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 
 use crate::ClusterError;
@@ -40,9 +40,19 @@ impl Addresses {
         Ipv4Addr::new(172, 30, self.number, 1)
     }
 
+    /// Its address of version 6, in a cluster with two families.
+    pub fn outside_v6(&self) -> Ipv6Addr {
+        Ipv6Addr::new(0xfd30, self.number.into(), 0, 0, 0, 0, 0, 1)
+    }
+
     /// The node, which is also the API server (port 6443) and the DNS server.
     pub fn node(&self) -> Ipv4Addr {
         Ipv4Addr::new(172, 30, self.number, 2)
+    }
+
+    /// The node's address of version 6.
+    pub fn node_v6(&self) -> Ipv6Addr {
+        Ipv6Addr::new(0xfd30, self.number.into(), 0, 0, 0, 0, 0, 2)
     }
 
     /// The network of the pods.
@@ -50,9 +60,19 @@ impl Addresses {
         format!("10.{}.0.0/16", 100 + self.number)
     }
 
+    /// The pods' network of version 6.
+    pub fn pods_v6(&self) -> String {
+        format!("fd10:{:x}::/64", self.number)
+    }
+
     /// The network of the Services' cluster IPs.
     pub fn services(&self) -> String {
         format!("10.{}.0.0/16", 200 + self.number)
+    }
+
+    /// The Services' network of version 6.
+    pub fn services_v6(&self) -> String {
+        format!("fd20:{:x}::/112", self.number)
     }
 
     /// The Service `kubernetes` of the namespace `default`.

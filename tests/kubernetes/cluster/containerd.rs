@@ -20,6 +20,7 @@ pub fn socket(site: &Site) -> String {
 
 pub fn configure(site: &Site) -> Result<(), ClusterError> {
     site.write("containerd/config.toml", &config(site))?;
+    let range = |subnet: String| json!([{"subnet": subnet}]);
     let network = json!({
         "cniVersion": "1.0.0",
         "name": "pods",
@@ -33,8 +34,8 @@ pub fn configure(site: &Site) -> Result<(), ClusterError> {
                 "hairpinMode": true,
                 "ipam": {
                     "type": "host-local",
-                    "ranges": [[{"subnet": site.addresses.pods()}]],
-                    "routes": [{"dst": "0.0.0.0/0"}],
+                    "ranges": site.families(range(site.addresses.pods()), range(site.addresses.pods_v6())),
+                    "routes": site.families(json!({"dst": "0.0.0.0/0"}), json!({"dst": "::/0"})),
                     "dataDir": site.text("cni/leases"),
                 },
             },

@@ -27,7 +27,7 @@ pub fn api_server(site: &Site) -> Vec<String> {
         ("etcd-servers", "http://127.0.0.1:2379"),
         ("advertise-address", &site.addresses.node().to_string()),
         ("secure-port", "6443"),
-        ("service-cluster-ip-range", &site.addresses.services()),
+        ("service-cluster-ip-range", &site.services()),
         ("allow-privileged", "true"),
         ("authorization-mode", "Node,RBAC"),
         ("enable-admission-plugins", "NodeRestriction"),
@@ -56,7 +56,7 @@ pub fn api_server(site: &Site) -> Vec<String> {
 pub fn controller_manager(site: &Site) -> Vec<String> {
     let pki = |name: &str| site.text(&format!("pki/{name}"));
     let mut arguments = arguments(&[
-        ("service-cluster-ip-range", &site.addresses.services()),
+        ("service-cluster-ip-range", &site.services()),
         ("cluster-signing-cert-file", &pki("ca.crt")),
         ("cluster-signing-key-file", &pki("ca.key")),
         ("root-ca-file", &pki("ca.crt")),

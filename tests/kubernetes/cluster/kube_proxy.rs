@@ -20,7 +20,7 @@ pub fn configure(site: &Site) -> Result<(), ClusterError> {
         "kind": "KubeProxyConfiguration",
         "clientConnection": {"kubeconfig": site.text("kubeconfig/kube-proxy")},
         "mode": mode,
-        "clusterCIDR": site.addresses.pods(),
+        "clusterCIDR": site.families(site.addresses.pods(), site.addresses.pods_v6()).join(","),
         "hostnameOverride": NODE,
         "oomScoreAdj": 0,
         // The size of the table is the machine's affair.

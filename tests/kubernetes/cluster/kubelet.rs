@@ -8,12 +8,13 @@ use crate::papers::NODE;
 use crate::site::Site;
 
 pub fn arguments(site: &Site) -> Vec<String> {
+    let node = site.families(site.addresses.node().to_string(), site.addresses.node_v6().to_string());
     [
         format!("--config={}", site.text("kubelet.json")),
         format!("--kubeconfig={}", site.text("kubeconfig/kubelet")),
         format!("--root-dir={}", site.text("kubelet")),
         format!("--hostname-override={NODE}"),
-        format!("--node-ip={}", site.addresses.node()),
+        format!("--node-ip={}", node.join(",")),
         "--node-labels=topology.kubernetes.io/region=region-1,topology.kubernetes.io/zone=zone-1".to_owned(),
     ]
     .into()

@@ -7,8 +7,8 @@ use lab::tools::{self, ToolError};
 use lab::{Bind, Namespaces};
 use nix::mount::{MsFlags, mount};
 
-use crate::ClusterError;
 use crate::site::Site;
+use crate::{Addresses, ClusterError};
 
 /// Settings of the kernel that kubelet would change for the whole machine: it sees that they are as it wants them.
 const SETTINGS: [(&str, &str); 6] = [
@@ -35,7 +35,7 @@ impl Node {
         let node = Node { namespaces, link: site.addresses.link() };
         node.connect(site)?;
         node.inside(|| {
-            allow_forwarding()?;
+            filter_the_bridge()?;
             WRITTEN.into_iter().try_for_each(|folder| cover(folder, site))
         })??;
         Ok(node)
@@ -48,23 +48,53 @@ impl Node {
 
     fn connect(&self, site: &Site) -> Result<(), ClusterError> {
         let (link, id) = (&self.link, self.namespaces.id());
-        let (outside, node) = (site.addresses.outside(), site.addresses.node());
-        let script = format!(
-            "link add name {link} type veth peer name eth0 netns {id}\n\
-             addr add {outside}/24 dev {link}\n\
-             link set {link} up\n\
-             route add {pods} via {node}\n\
-             route add {services} via {node}\n",
-            pods = site.addresses.pods(),
-            services = site.addresses.services(),
-        );
-        ip(&script)?;
-        // From one cluster to another.
-        fs::write("/proc/sys/net/ipv4/ip_forward", "1").map_err(ClusterError::io("allow forwarding"))?;
-        let script =
-            format!("link set lo up\naddr add {node}/24 dev eth0\nlink set eth0 up\nroute add default via {outside}\n");
-        Ok(self.inside(|| ip(&script))??)
+        let mut outside = format!("link add name {link} type veth peer name eth0 netns {id}\nlink set {link} up\n");
+        let mut inside = "link set lo up\nlink set eth0 up\n".to_owned();
+        for Family { outer, inner, networks, sysctl } in families(&site.addresses, site.options.dual_stack) {
+            // From one cluster to another, and from pod to pod.
+            forward(sysctl)?;
+            self.inside(|| forward(sysctl))??;
+            outside.push_str(&format!("addr add {outer} dev {link}\n"));
+            inside.push_str(&format!("addr add {inner} dev eth0\nroute add default via {}\n", host(&outer)));
+            for network in networks {
+                outside.push_str(&format!("route add {network} via {}\n", host(&inner)));
+            }
+        }
+        ip(&outside)?;
+        Ok(self.inside(|| ip(&inside))??)
     }
+}
+
+/// One address family of the link: both ends as `ip addr` takes them, and the networks behind the inner one.
+struct Family {
+    outer: String,
+    inner: String,
+    networks: [String; 2],
+    /// The setting below /proc/sys/net that lets packets pass on.
+    sysctl: &'static str,
+}
+
+fn families(addresses: &Addresses, dual_stack: bool) -> Vec<Family> {
+    let mut families = vec![Family {
+        outer: format!("{}/24", addresses.outside()),
+        inner: format!("{}/24", addresses.node()),
+        networks: [addresses.pods(), addresses.services()],
+        sysctl: "ipv4/ip_forward",
+    }];
+    if dual_stack {
+        // Nobody else has these addresses, so they need no check before their use.
+        families.push(Family {
+            outer: format!("{}/64 nodad", addresses.outside_v6()),
+            inner: format!("{}/64 nodad", addresses.node_v6()),
+            networks: [addresses.pods_v6(), addresses.services_v6()],
+            sysctl: "ipv6/conf/all/forwarding",
+        });
+    }
+    families
+}
+
+fn host(address: &str) -> &str {
+    address.split('/').next().unwrap_or(address)
 }
 
 impl Drop for Node {
@@ -89,17 +119,23 @@ fn settings(site: &Site) -> Result<Vec<Bind>, ClusterError> {
         .collect()
 }
 
-/// Between pods, and for Services also between pods on the one bridge.
-fn allow_forwarding() -> Result<(), ClusterError> {
-    let bridge = "/proc/sys/net/bridge/bridge-nf-call-iptables";
-    if !Path::new(bridge).exists() {
+/// Lets the namespace of the calling thread pass packets on.
+fn forward(sysctl: &str) -> Result<(), ClusterError> {
+    let file = format!("/proc/sys/net/{sysctl}");
+    fs::write(&file, "1").map_err(ClusterError::io(format!("write {file}")))
+}
+
+/// Lets kube-proxy's rules see what goes from one pod to another over the bridge.
+fn filter_the_bridge() -> Result<(), ClusterError> {
+    let folder = Path::new("/proc/sys/net/bridge");
+    if !folder.exists() {
         // A module on most machines; where there is no modprobe, the error below says what is missing.
         let _ = tools::run("modprobe", &["br_netfilter"], "");
     }
-    for file in ["/proc/sys/net/ipv4/ip_forward", bridge] {
-        fs::write(file, "1").map_err(ClusterError::io(format!("write {file} (kernel module br_netfilter)")))?;
-    }
-    Ok(())
+    ["bridge-nf-call-iptables", "bridge-nf-call-ip6tables"].into_iter().try_for_each(|name| {
+        let missing = format!("write {} (kernel module br_netfilter)", folder.join(name).display());
+        fs::write(folder.join(name), "1").map_err(ClusterError::io(missing))
+    })
 }
 
 /// Lets writes below `folder` go to the cluster's own folder; what was there is still seen.

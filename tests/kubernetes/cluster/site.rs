@@ -21,6 +21,8 @@ pub enum ProxyMode {
 pub struct Options {
     /// How kube-proxy works.
     pub proxy_mode: ProxyMode,
+    /// Whether pods, and Services that ask for it, have addresses of version 6 besides those of version 4.
+    pub dual_stack: bool,
 }
 
 #[derive(Debug)]
@@ -52,6 +54,16 @@ impl Site {
     pub fn make_folder(&self, name: &str) -> Result<(), ClusterError> {
         let path = self.path(name);
         fs::create_dir_all(&path).map_err(ClusterError::io(format!("create {}", path.display())))
+    }
+
+    /// What is said once for each address family of the cluster.
+    pub fn families<T>(&self, v4: T, v6: T) -> Vec<T> {
+        if self.options.dual_stack { vec![v4, v6] } else { vec![v4] }
+    }
+
+    /// The networks of the Services' cluster IPs, comma-separated.
+    pub fn services(&self) -> String {
+        self.families(self.addresses.services(), self.addresses.services_v6()).join(",")
     }
 
     pub fn log(&self, name: &str) -> PathBuf {

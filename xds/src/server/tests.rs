@@ -488,3 +488,23 @@ async fn a_client_that_acknowledges_what_it_has_not_read_is_cut_off() {
     let ended = super::drive(state, catalog.changes(), ask(String::new()), guesses, &queue).await;
     assert_eq!(ended.unwrap_err().code(), tonic::Code::ResourceExhausted);
 }
+
+#[test]
+fn a_change_is_settled_when_all_that_came_of_it_is_answered() {
+    let mut peer = Peer::new();
+    peer.catalog.set(Cluster, "c", "1");
+    peer.catalog.set(Route, "r", "1");
+    assert_eq!(peer.subscribe(Cluster, &["*"]), ["CDS c@1"]);
+    peer.ack(Cluster);
+    peer.subscribe(Route, &["r"]);
+    peer.ack(Route);
+    let unknown = peer.catalog.set(Endpoint, "nobody asked for it", "1");
+    assert_eq!(peer.changed(unknown), nothing());
+    assert_eq!(peer.catalog.settled_up_to(), 3, "there is nothing to answer");
+    assert_eq!(peer.changed(peer.catalog.set(Cluster, "c", "2")), ["CDS c@2"]);
+    assert_eq!(peer.changed(peer.catalog.set(Route, "r", "2")), ["RDS r@2"]);
+    peer.ack(Cluster);
+    assert_eq!(peer.catalog.settled_up_to(), 3, "the route is still on its way");
+    peer.nack(Route, envoy_error("r: no"));
+    assert_eq!(peer.catalog.settled_up_to(), 5, "a refusal is an answer");
+}

@@ -2,7 +2,7 @@
 
 use super::attach::kubernetes_service;
 use crate::gateway_route::{Backend, GatewayRoute, ReferenceGrant};
-use crate::model::{Destination, Host, ObjectRef, Reason};
+use crate::model::{Destination, Host, ObjectRef, ParentRef, Reason};
 use crate::object::Content;
 use crate::world::Services;
 use std::collections::HashMap;
@@ -33,6 +33,17 @@ impl Grants {
     }
 }
 
+/// Whether a route may name a backend without anybody's leave: one of its own namespace, or the Service that it is attached to,
+/// where its clients' requests went before.
+fn may_name(route: &GatewayRoute, backend: &Backend) -> bool {
+    let own = &route.source.namespace;
+    let is_parent = |parent: &ParentRef| {
+        let namespace = parent.namespace.as_ref().unwrap_or(own);
+        parent.is_service() && parent.name == backend.name && *namespace == backend.namespace
+    };
+    backend.namespace == *own || route.parents.iter().any(is_parent)
+}
+
 /// What backends are looked up in.
 pub(super) struct Backends<'a> {
     services: &'a Services,
@@ -51,7 +62,7 @@ impl<'a> Backends<'a> {
         if let Some(kind) = &backend.other_kind {
             return Err((Reason::InvalidKind, format!("{kind} is no kind of backend; name a Service")));
         }
-        if *namespace != route.source.namespace && !self.grants.allow(&route.source, backend) {
+        if !may_name(route, backend) && !self.grants.allow(&route.source, backend) {
             let (kind, from) = (&route.source.kind, &route.source.namespace);
             let message = format!(
                 "no ReferenceGrant in namespace {namespace} allows {kind}s of namespace {from} to name Service {name}"

@@ -48,9 +48,10 @@ fn broken_backends<'a>(route: &'a GatewayRoute, backends: &Backends<'_>) -> Vec<
     let of_rules = route.rules.iter().flat_map(|rule| {
         let forwarded = match &rule.action {
             RouteAction::Forward { backends, .. } => backends.as_slice(),
-            RouteAction::Redirect { .. } => &[],
+            RouteAction::Redirect(_) => &[],
         };
-        let mirrors = rule.mirrors.iter().map(|(backend, _)| (backend, NOT_COPIED));
+        let of_backends = forwarded.iter().flat_map(|entry| &entry.own.mirrors);
+        let mirrors = rule.mirrors.iter().chain(of_backends).map(|(backend, _)| (backend, NOT_COPIED));
         forwarded.iter().map(|entry| (&entry.backend, ANSWERED)).chain(mirrors)
     });
     let broken = of_rules.filter_map(|(backend, effect)| {

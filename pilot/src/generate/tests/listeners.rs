@@ -37,7 +37,7 @@ fn an_undeclared_port_is_detected_and_a_silent_client_is_tcp() {
 #[test]
 fn what_nobody_serves_or_sees_has_no_listener() {
     let world = shop();
-    for name in ["10.96.0.10_81", "10.96.9.9_80", "0.0.0.0_9", "10.96.0.50_80", "10.0.1.1_8080", "nonsense"] {
+    for name in ["10.96.0.10_81", "10.96.9.9_80", "0.0.0.0_9", "10.96.0.50_80", "10.0.4.1_9999", "nonsense"] {
         assert!(generate(&world, &frontend(), ResourceType::Listener, name).resource.is_none(), "{name}");
     }
     let owner = viewer("bank", [10, 0, 9, 9]);

@@ -1,12 +1,15 @@
 //! Worlds from YAML, resources from worlds: what the generators write, read back as a data plane reads it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod backend_filters;
 mod clusters;
+mod data_plane;
 mod endpoints;
 mod gateway_routes;
 mod inbound;
 mod kubernetes_services;
 mod listeners;
+mod mesh_conformance;
 mod policies;
 mod routes;
 

@@ -31,6 +31,8 @@ pub async fn keep_statuses(client: Client, leader: watch::Receiver<bool>, pilot:
             pilot.status()
         }
     };
+    // Half of a cluster would make every other reference look broken.
+    pilot.complete().await;
     keep(writer, leader, news, statuses).await;
 }
 

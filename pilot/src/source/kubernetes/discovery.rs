@@ -2,7 +2,7 @@
 //! control plane runs.
 
 use super::kinds::groups;
-use super::trouble::in_full;
+use super::trouble::reason;
 use kube::Discovery;
 use kube::api::ApiResource;
 use kube::core::discovery::verbs;
@@ -21,7 +21,7 @@ pub(super) async fn look(client: &kube::Client) -> Result<Vec<ApiResource>, Stri
     let discovery = Discovery::new(client.clone()).filter(&groups()).run_aggregated();
     let found = tokio::time::timeout(PATIENCE, discovery).await;
     let found = found.map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?;
-    let found = found.map_err(|error| in_full(&error))?;
+    let found = found.map_err(|error| reason(&error))?;
     let mut served = Vec::new();
     for group in found.groups() {
         for version in group.versions() {

@@ -159,19 +159,20 @@ impl<P: FnMut(Reload)> Reader<P> {
     }
 }
 
-/// Asks what is served, until nobody wants to hear it.
+/// Asks what is served, until nobody wants to hear it: at once when a watch fails, for then either nobody answers or
+/// something is not served any more, else now and then.
 async fn look_again_and_again(client: kube::Client, answers: mpsc::Sender<Answer>, doubt: Arc<Notify>) {
     loop {
         let answer = discovery::look(&client).await;
-        let rest = if answer.is_ok() { discovery::EVERY - discovery::AFTER_FAILURE } else { Duration::ZERO };
+        let soonest = Instant::now() + jittered(discovery::AFTER_FAILURE);
+        let pause = if answer.is_ok() { discovery::EVERY } else { discovery::AFTER_FAILURE };
         if answers.send(answer).await.is_err() {
             return;
         }
         tokio::select! {
-            () = sleep(jittered(rest)) => {}
-            () = doubt.notified() => {}
+            () = sleep(jittered(pause)) => {}
+            () = doubt.notified() => sleep_until(soonest).await,
         }
-        sleep(jittered(discovery::AFTER_FAILURE)).await;
     }
 }
 

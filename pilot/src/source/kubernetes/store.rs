@@ -35,8 +35,13 @@ impl Store {
     /// Takes over which kinds are watched; objects of kinds that are not any more are gone. Whether that made a
     /// difference.
     pub(super) fn set_watched(&mut self, watched: &[Watched], problems: Vec<SourceProblem>) -> bool {
-        let mut changed = self.served != problems || self.silent.is_some();
-        (self.served, self.silent) = (problems, None);
+        let mut changed = self.served != problems;
+        self.served = problems;
+        if self.silent.take().is_some() {
+            // What failed because nobody answered says nothing any more.
+            self.tables.values_mut().for_each(Table::forget_failures);
+            changed = true;
+        }
         let gone: Vec<_> =
             self.tables.keys().filter(|name| !watched.iter().any(|w| w.name == **name)).cloned().collect();
         for name in gone {

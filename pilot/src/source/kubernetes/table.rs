@@ -76,6 +76,11 @@ impl Table {
         self.problem() != before
     }
 
+    /// What failed for want of an answer may work now.
+    pub(super) fn forget_failures(&mut self) {
+        self.trouble = self.trouble.take().filter(|trouble| trouble.cause != Cause::Other);
+    }
+
     /// Takes over one event. Whether it made a difference.
     pub(super) fn event(&mut self, event: Event<Observed>, changes: &mut Changes<'_>) -> bool {
         let changed = match event {

@@ -56,7 +56,9 @@ impl Trouble {
 
     /// What people are told; None while it may pass. `known`: whether objects of this kind were read before.
     pub(super) fn problem(&self, watched: &Watched, known: bool) -> Option<SourceProblem> {
-        if !self.is_lasting() {
+        // What is not served any more is taken off the list of what is watched; until then there is nothing to do.
+        let patience = if self.cause == Cause::Gone { 2 * LASTING } else { LASTING };
+        if self.times < patience {
             return None;
         }
         let meanwhile = match known {
@@ -84,7 +86,7 @@ pub(super) fn unanswered(error: &str, known: bool) -> SourceProblem {
         true => "what was known of the cluster stays in force",
         false => "nothing is in force",
     };
-    let message = format!("does not answer: {error}; {meanwhile}, and it is asked again every few seconds");
+    let message = format!("does not say what it serves: {error}; {meanwhile}, and it is asked again every few seconds");
     SourceProblem { place: Place::Api("API server".into()), message }
 }
 
@@ -98,8 +100,16 @@ fn status(error: &Error) -> Option<&Status> {
     }
 }
 
+/// What the API server said, or why it could not be asked.
+pub(super) fn reason(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => in_full(other),
+    }
+}
+
 /// An error with its causes: the outer ones alone say only that something failed.
-pub(super) fn in_full(error: &dyn std::error::Error) -> String {
+fn in_full(error: &dyn std::error::Error) -> String {
     let mut parts = vec![error.to_string()];
     let mut cause = error.source();
     while let Some(error) = cause {

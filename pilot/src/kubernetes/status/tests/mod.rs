@@ -19,9 +19,10 @@ fn virtual_service(name: &str) -> ObjectStatus {
 }
 
 fn object(group: &str, kind: &str, name: &str) -> ObjectStatus {
+    let object = Arc::new(ObjectRef::new(group, kind, "shop", name));
     ObjectStatus {
-        object: Arc::new(ObjectRef::new(group, kind, "shop", name)),
-        place: Place::Api("virtualservices".into()),
+        place: Place::Object(object.clone()),
+        object,
         generation: Some(1),
         uid: Some(format!("uid-{name}").into()),
         condition: Condition::InForce,
@@ -32,7 +33,7 @@ fn object(group: &str, kind: &str, name: &str) -> ObjectStatus {
 }
 
 fn finding(is_error: bool, text: &str) -> Finding {
-    Finding { place: Place::Api("virtualservices".into()), is_error, text: text.into() }
+    Finding { place: Place::Api("".into()), is_error, text: text.into() }
 }
 
 /// A wrong one.
