@@ -8,6 +8,7 @@ mod conformance;
 mod install;
 mod leftovers;
 mod shared;
+mod twins;
 mod workloads;
 
 use std::path::PathBuf;
@@ -23,7 +24,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Tests start clusters of their own, which would all start at once.
     arguments.test_threads = Some(1);
-    let tests = [basics::tests(), leftovers::tests(), install::tests(), conformance::tests()];
+    let tests = [basics::tests(), leftovers::tests(), install::tests(), conformance::tests(), twins::tests()];
     let work = |_| libtest_mimic::run(&arguments, tests.into_iter().flatten().collect()).exit_code();
     match cluster::run(&[], work) {
         Ok(code) => code,

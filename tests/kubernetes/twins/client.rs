@@ -91,9 +91,8 @@ impl World<'_> {
     pub fn all_go(&self, table: &[(&str, &[&str], &str)]) -> Result<(), Error> {
         for (path, headers, backend) in table {
             let url = format!("http://echo{path}");
-            let right = |answer: &Answer| {
-                answer.backend() == *backend && (answer.pod.is_empty() || answer.path == *path)
-            };
+            let right =
+                |answer: &Answer| answer.backend() == *backend && (answer.pod.is_empty() || answer.path == *path);
             self.all(Ask { url: &url, headers, ..Ask::default() }, right)?;
         }
         Ok(())

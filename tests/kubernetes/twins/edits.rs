@@ -157,9 +157,8 @@ fn rewrites(world: &World<'_>) -> Outcome {
         ("/prefix/rewrite-path-and-modify-headers/one", "/prefix/one", edited),
     ] {
         let url = format!("http://echo{path}");
-        let right = |answer: &Answer| {
-            answer.backend() == "echo-v1" && answer.path == rewritten && saw(answer, expected)
-        };
+        let right =
+            |answer: &Answer| answer.backend() == "echo-v1" && answer.path == rewritten && saw(answer, expected);
         world.all(Ask { url: &url, headers: &headers, ..Ask::default() }, right)?;
     }
     Ok(())

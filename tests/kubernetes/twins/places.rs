@@ -41,7 +41,10 @@ const PATHS: &str = redirects!(
     "paths",
     ("/original-prefix", "path: {type: ReplacePrefixMatch, replacePrefixMatch: /replacement-prefix}"),
     ("/full", "path: {type: ReplaceFullPath, replaceFullPath: /full-path-replacement}"),
-    ("/path-and-host", "hostname: example.org, path: {type: ReplacePrefixMatch, replacePrefixMatch: /replacement-prefix}"),
+    (
+        "/path-and-host",
+        "hostname: example.org, path: {type: ReplacePrefixMatch, replacePrefixMatch: /replacement-prefix}"
+    ),
     ("/path-and-status", "statusCode: 301, path: {type: ReplacePrefixMatch, replacePrefixMatch: /replacement-prefix}"),
     ("/full-path-and-host", "hostname: example.org, path: {type: ReplaceFullPath, replaceFullPath: /replacement-full}"),
     ("/full-path-and-status", "statusCode: 301, path: {type: ReplaceFullPath, replaceFullPath: /replacement-full}"),
@@ -71,9 +74,8 @@ const PERMANENT: &str = redirects!("permanent", ("/permanent", "statusCode: 308"
 fn lead(world: &World<'_>, table: &[(&str, u16, &str)]) -> Outcome {
     for (path, status, place) in table {
         let url = format!("http://echo{path}");
-        let right = |answer: &Answer| {
-            answer.status == *status && answer.back("Location") == [*place] && answer.pod.is_empty()
-        };
+        let right =
+            |answer: &Answer| answer.status == *status && answer.back("Location") == [*place] && answer.pod.is_empty();
         world.all(Ask { url: &url, ..Ask::default() }, right)?;
     }
     Ok(())

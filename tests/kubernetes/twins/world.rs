@@ -27,7 +27,8 @@ pub fn create(cluster: &Cluster, namespace: &str, injected: bool) -> Result<(), 
     let mut yaml = String::new();
     for name in [namespace, &consumer] {
         let labels = format!("{{istio-injection: {injection}}}");
-        let _ = write!(yaml, "{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}, labels: {labels}}}}}\n---\n");
+        let _ =
+            write!(yaml, "{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}, labels: {labels}}}}}\n---\n");
     }
     for (namespace, version) in [(namespace, "v1"), (namespace, "v2"), (&consumer, "v1")] {
         yaml += &deployment(namespace, version);
