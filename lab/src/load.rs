@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
@@ -18,6 +18,8 @@ use crate::Namespaces;
 
 /// A request that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Failures that are told in their own words.
+const TOLD: usize = 5;
 
 /// What is sent.
 #[derive(Debug, Clone)]
@@ -53,6 +55,8 @@ pub struct Summary {
     pub attempts: u64,
     /// Requests that took longer than a second.
     pub slow: u64,
+    /// The first answers with another status than 200, as they came.
+    pub refusals: Vec<String>,
     /// Everything else than an answer, in words.
     pub errors: Vec<String>,
 }
@@ -107,7 +111,7 @@ impl Summary {
 
     /// One line with the first errors.
     pub fn told(&self) -> String {
-        let some: Vec<&String> = self.errors.iter().take(5).collect();
+        let some: Vec<&String> = self.refusals.iter().chain(&self.errors).take(TOLD).collect();
         format!("{} sent, {} failed, statuses {:?}, errors {some:?}", self.sent, self.failed(), self.statuses)
     }
 }
@@ -165,6 +169,9 @@ async fn client(load: &Load, number: u32, stop: &AtomicBool, next: &AtomicU64, s
 impl Summary {
     fn add(&mut self, response: &Response<Bytes>) {
         *self.statuses.entry(response.status().as_u16()).or_default() += 1;
+        if response.status() != StatusCode::OK && self.refusals.len() < TOLD {
+            self.refusals.push(format!("{response:?}"));
+        }
         if let Ok(body) = serde_json::from_slice::<serde_json::Value>(response.body()) {
             self.attempts += body["attempt"].as_u64().unwrap_or(0);
             if let Some(version) = body["version"].as_str() {
