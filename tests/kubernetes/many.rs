@@ -62,13 +62,17 @@ fn round(mesh: &Installed, count: usize) -> Result<u64, String> {
         created.as_secs_f32(),
         started.elapsed().as_secs_f32()
     );
-    in_force(mesh)?;
+    mesh.cluster
+        .wait_until("the right ones in force", TAKES_EFFECT, || in_force(mesh))
+        .map_err(|error| error.to_string())?;
     let during = memory(mesh)?;
     api::delete_all(&mesh.cluster, LIST)?;
     mesh.cluster.wait_until("none left", PATIENCE, || none_left(mesh)).map_err(|error| error.to_string())?;
     Ok(during)
 }
 
+/// What is written of an Istio object is Pilot's word; sidecars may have it a moment later.
+const TAKES_EFFECT: Duration = Duration::from_secs(5);
 /// Two of the hosts are Services, which a client can call.
 const CALLED: [usize; 2] = [1, 499];
 /// ServiceEntries with so many hosts each.
@@ -100,7 +104,7 @@ fn entries(count: usize) -> Vec<Value> {
 
 /// Each puts its own number into answers.
 fn route(number: usize) -> Value {
-    let uri = if number % WRONG == 0 { "(" } else { ".*" };
+    let uri = if number.is_multiple_of(WRONG) { "(" } else { ".*" };
     json!({
         "apiVersion": "networking.istio.io/v1",
         "kind": "VirtualService",
@@ -138,7 +142,7 @@ fn all_told(mesh: &Installed, count: usize) -> Result<(), String> {
         let ready = conditions.into_iter().flatten().find(|one| one["type"] == "Ready").cloned().unwrap_or_default();
         let names_the_field =
             ready["message"].as_str().is_some_and(|text| text.contains("spec.http[0].match[0].uri.regex"));
-        match (number % WRONG == 0, ready["status"].as_str()) {
+        match (number.is_multiple_of(WRONG), ready["status"].as_str()) {
             (true, Some("False")) if names_the_field => wrong += 1,
             (false, Some("True")) => right += 1,
             _ => other = Some(format!("{name}: {ready}")),
