@@ -6,7 +6,7 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, store};
-use kube::runtime::{WatchStreamExt, metadata_watcher, watcher};
+use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use record::LogLimit;
 use std::pin::pin;
@@ -19,8 +19,8 @@ pub fn watch_namespaces(client: Client) -> (NamespaceLabels, impl Future<Output 
     let (known, writer) = store::<PartialObjectMeta<Namespace>>();
     let labels = move |name: &str| known.get(&ObjectRef::new(name))?.metadata.labels.clone();
     let following = async move {
-        let all: Api<Namespace> = Api::all(client);
-        let events = metadata_watcher(all, watcher::Config::default()).default_backoff().modify(|namespace| {
+        let all: Api<PartialObjectMeta<Namespace>> = Api::all(client);
+        let events = watcher(all, watcher::Config::default()).default_backoff().modify(|namespace| {
             namespace.metadata.managed_fields = None;
             namespace.metadata.annotations = None;
         });
