@@ -11,14 +11,14 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// A network namespace with a mount namespace; both end with the last process and the last handle.
+/// A network namespace with a mount namespace; those that we made end with the last process and the last handle.
 #[derive(Debug)]
 pub struct Namespaces {
     network: File,
     mounts: File,
     keeper: Pid,
-    /// Dropped with us; the keeper thread waits for that.
-    _alive: mpsc::Sender<()>,
+    /// Dropped with us; a keeper thread of our own waits for that.
+    _alive: Option<mpsc::Sender<()>>,
 }
 
 /// A file that shall be seen in another place inside.
@@ -48,7 +48,17 @@ impl Namespaces {
             }
         })?;
         let (network, mounts, keeper) = wait.recv().map_err(|_| io::Error::other("the namespace thread died"))??;
-        Ok(Namespaces { network, mounts, keeper, _alive: alive })
+        Ok(Namespaces { network, mounts, keeper, _alive: Some(alive) })
+    }
+
+    /// The network of a process that others started, such as a container, with our own mounts.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn network_of(process: i32) -> io::Result<Namespaces> {
+        let network = File::open(format!("/proc/{process}/ns/net"))?;
+        let mounts = File::open("/proc/thread-self/ns/mnt")?;
+        Ok(Namespaces { network, mounts, keeper: Pid::from_raw(process), _alive: None })
     }
 
     /// A thread id by which `ip link ... netns <id>` finds the network namespace.

@@ -5,13 +5,14 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
-use cluster::{Cluster, Options, echo};
+use cluster::Cluster;
 use libtest_mimic::Trial;
 
-use crate::{Outcome, ensure, meltemi, test};
+use crate::installed::{Installed, on_mesh};
+use crate::{Outcome, ensure};
 
 pub fn tests() -> Vec<Trial> {
-    vec![test("conformance::every_mesh_test_of_the_gateway_api_passes", conformance)]
+    vec![on_mesh("conformance::every_mesh_test_of_the_gateway_api_passes", conformance)]
 }
 
 /// The tests for meshes of version 1.6.3, each of which has a name of its own in the suite's output.
@@ -36,15 +37,12 @@ const FEATURES: [&str; 14] = [
     "HTTPRoute308RedirectStatusCode",
 ];
 
-fn conformance() -> Outcome {
-    let cluster = Cluster::start(Options::default())?;
-    cluster.gateway_api_crds()?;
-    cluster.load(&echo(cluster.programs())?)?;
-    cluster.install_meltemi(&meltemi(), &[])?;
+fn conformance(mesh: &Installed) -> Outcome {
+    let cluster = &mesh.cluster;
     // A report for the book is written where this says.
     let report =
         std::env::var("CONFORMANCE_REPORT").map_or_else(|_| cluster.folder().join("report.yaml"), PathBuf::from);
-    let output = run_suite(&cluster, &report)?;
+    let output = run_suite(cluster, &report)?;
     let said = String::from_utf8_lossy(&output.stdout);
     // Tests of gateways are no part of the profiles; the suite lists them as skipped.
     let lines = |verdict: &str| -> Vec<&str> {

@@ -106,7 +106,7 @@ fn check(cluster: &Cluster) -> Result<Value, Box<dyn std::error::Error>> {
     Ok(serde_json::from_slice(&run(cluster, &["check", "-o", "json"])?.stdout)?)
 }
 
-/// Every object of the cluster, as `kind.group/namespace/name`, but what Kubernetes itself comes and goes with.
+/// Every object of the cluster by kind, version, namespace and name, but events, and what the kubelet writes when it likes.
 fn objects(cluster: &Cluster) -> Result<BTreeSet<String>, Box<dyn std::error::Error>> {
     let resources = cluster.kubectl(&["api-resources", "--verbs=list", "--output=name"])?;
     let come_and_go = ["events", "events.events.k8s.io", "componentstatuses"];
@@ -121,5 +121,6 @@ fn objects(cluster: &Cluster) -> Result<BTreeSet<String>, Box<dyn std::error::Er
         "--no-headers",
         columns,
     ])?;
-    Ok(found.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect())
+    let found = found.lines().filter(|line| !line.contains(" kube-node-lease "));
+    Ok(found.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect())
 }

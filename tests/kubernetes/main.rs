@@ -3,11 +3,21 @@
 //! Without root there is no cluster: one line says so, and in CI it is a failure.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod admission;
+mod api;
 mod basics;
+mod calls;
 mod conformance;
 mod install;
+mod installed;
 mod leftovers;
+mod lossless;
+mod many;
+mod opting;
+mod rollout;
 mod shared;
+mod strict;
+mod traffic;
 mod twins;
 mod workloads;
 
@@ -24,8 +34,25 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Tests start clusters of their own, which would all start at once.
     arguments.test_threads = Some(1);
-    let tests = [basics::tests(), leftovers::tests(), install::tests(), conformance::tests(), twins::tests()];
-    let work = |_| libtest_mimic::run(&arguments, tests.into_iter().flatten().collect()).exit_code();
+    let tests = [
+        basics::tests(),
+        leftovers::tests(),
+        install::tests(),
+        opting::tests(),
+        traffic::tests(),
+        strict::tests(),
+        rollout::tests(),
+        admission::tests(),
+        many::tests(),
+        conformance::tests(),
+        twins::tests(),
+        lossless::tests(),
+    ];
+    let work = |_| {
+        let code = libtest_mimic::run(&arguments, tests.into_iter().flatten().collect()).exit_code();
+        installed::end();
+        code
+    };
     match cluster::run(&[], work) {
         Ok(code) => code,
         Err(ClusterError::NotRoot) if std::env::var_os("CI").is_none() => {
@@ -42,6 +69,11 @@ fn main() -> ExitCode {
 /// A test by its name, `file::what holds`.
 fn test(name: &str, body: fn() -> Outcome) -> Trial {
     Trial::test(name, body)
+}
+
+/// Whether there is time for the long form of a test.
+fn heavy() -> bool {
+    std::env::var_os("MELTEMI_HEAVY").is_some()
 }
 
 /// The program under test: beside this one, built by the same cargo.

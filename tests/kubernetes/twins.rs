@@ -11,12 +11,10 @@ mod places;
 mod weights;
 mod world;
 
-use std::sync::OnceLock;
-
-use cluster::{Cluster, Options, echo};
 use libtest_mimic::Trial;
 
-use crate::{Outcome, meltemi};
+use crate::Outcome;
+use crate::installed::{Installed, on_mesh};
 use world::World;
 
 /// One test of the suite, told more strictly.
@@ -30,8 +28,8 @@ struct Twin {
 }
 
 pub fn tests() -> Vec<Trial> {
-    let twins = all().map(|twin| Trial::test(format!("twins::{}", twin.name), move || with_mesh(&twin)));
-    twins.chain([Trial::test("twins::without_the_mesh_every_twin_fails", without_mesh)]).collect()
+    let twins = all().map(|twin| on_mesh(&format!("twins::{}", twin.name), move |mesh| with_mesh(mesh, &twin)));
+    twins.chain([on_mesh("twins::without_the_mesh_every_twin_fails", without_mesh)]).collect()
 }
 
 fn all() -> impl Iterator<Item = Twin> {
@@ -39,13 +37,15 @@ fn all() -> impl Iterator<Item = Twin> {
     groups.into_iter().flatten()
 }
 
-fn with_mesh(twin: &Twin) -> Outcome {
-    World::new(mesh()?, "twins")?.with(twin.routes, |world| (twin.check)(world))?
+fn with_mesh(mesh: &Installed, twin: &Twin) -> Outcome {
+    prepared(mesh, "twins", true)?;
+    World::new(&mesh.cluster, "twins")?.with(twin.routes, |world| (twin.check)(world))?
 }
 
 /// The control plane is there and accepts the routes, but the pods have no sidecars.
-fn without_mesh() -> Outcome {
-    let world = World::new(mesh()?, "bare")?;
+fn without_mesh(mesh: &Installed) -> Outcome {
+    prepared(mesh, "bare", false)?;
+    let world = World::new(&mesh.cluster, "bare")?;
     let mut blind = Vec::new();
     for twin in all() {
         if world.with(twin.routes, |world| (twin.check)(world))?.is_ok() {
@@ -55,19 +55,11 @@ fn without_mesh() -> Outcome {
     if blind.is_empty() { Ok(()) } else { Err(format!("these pass without a mesh: {}", blind.join(", ")).into()) }
 }
 
-/// A cluster with Meltemi on it, for all twins; it ends with the program's sandbox.
-fn mesh() -> Result<&'static Cluster, String> {
-    static MESH: OnceLock<Result<Cluster, String>> = OnceLock::new();
-    MESH.get_or_init(|| start().map_err(|error| error.to_string())).as_ref().map_err(String::clone)
-}
-
-fn start() -> Result<Cluster, cluster::ClusterError> {
-    let cluster = Cluster::start(Options::default())?;
-    cluster.gateway_api_crds()?;
-    cluster.load(&echo(cluster.programs())?)?;
-    cluster.install_meltemi(&meltemi(), &[])?;
-    for (namespace, injected) in [("twins", true), ("bare", false)] {
-        world::create(&cluster, namespace, injected)?;
+/// Makes the namespace with its pods when the first twin asks for it.
+fn prepared(mesh: &Installed, namespace: &str, injected: bool) -> Outcome {
+    let there = mesh.cluster.kubectl(&["get", "namespace", namespace, "--ignore-not-found", "--output=name"])?;
+    if there.trim().is_empty() {
+        world::create(&mesh.cluster, namespace, injected)?;
     }
-    Ok(cluster)
+    Ok(())
 }

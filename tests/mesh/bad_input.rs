@@ -4,11 +4,10 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use lab::{Lab, Pod};
+use lab::{Lab, Load, Pod};
 use libtest_mimic::Trial;
 
 use crate::config::Config;
-use crate::load::Load;
 use crate::waiting::until;
 use crate::{Outcome, ensure, test};
 
@@ -66,8 +65,9 @@ fn garbage() -> Outcome {
     let pod = |port: u16| SocketAddr::from(([10, 44, 2, 11], port));
     let control_plane = lab.control_plane().address();
     let ports = [pod(15001), pod(15006), pod(15020), pod(15021), pod(15090), pod(8080), pod(12345), control_plane];
-    let (summary, ended) =
-        Load { rate: Some(100), ..Load::steady(ECHO, "echo") }.run(lab.pod("client")?, || -> Result<(), String> {
+    let (summary, ended) = Load { rate: Some(100), ..Load::steady(ECHO, "echo") }.run(
+        lab.pod("client")?.namespaces(),
+        || -> Result<(), String> {
             for address in ports {
                 for opening in openings {
                     let outsider = lab.pod("outsider").map_err(|error| error.to_string())?;
@@ -79,7 +79,8 @@ fn garbage() -> Outcome {
                 }
             }
             Ok(())
-        });
+        },
+    );
     ended?;
     ensure!(summary.failed() == 0, "other clients were hurt: {}", summary.told());
     lab.check()?;

@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use lab::{Lab, Pod};
+use lab::{Lab, Load, Pod};
 use libtest_mimic::Trial;
 
 use crate::config::Config;
-use crate::load::Load;
 use crate::waiting::until;
 use crate::{Outcome, ensure, test};
 
@@ -47,7 +46,7 @@ fn injected() -> Outcome {
         "abort",
         "    - fault: {abort: {httpStatus: 418, percentage: {value: 20}}}\n      route: [{destination: {host: echo}}]",
     )?;
-    let (summary, ()) = Load::burst(ECHO, "echo", REQUESTS).run(client, || ());
+    let (summary, ()) = Load::burst(ECHO, "echo", REQUESTS).run(client.namespaces(), || ());
     let aborted = *summary.statuses.get(&418).unwrap_or(&0);
     println!("aborted {aborted} of {REQUESTS}, written 20 %");
     within_chance(aborted, 0.2)?;
@@ -59,7 +58,7 @@ fn injected() -> Outcome {
         "    - fault: {delay: {fixedDelay: 1100ms, percentage: {value: 10}}}\n      route: [{destination: {host: echo}}]",
     )?;
     let load = Load { connections: 200, ..Load::burst(ECHO, "echo", REQUESTS) };
-    let (summary, ()) = load.run(client, || ());
+    let (summary, ()) = load.run(client.namespaces(), || ());
     println!("delayed {} of {REQUESTS}, written 10 %", summary.slow);
     ensure!(summary.failed() == 0, "{}", summary.told());
     within_chance(summary.slow, 0.1)

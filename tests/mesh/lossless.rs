@@ -3,12 +3,11 @@
 
 use std::time::Duration;
 
-use lab::Lab;
+use lab::{Lab, Load, Summary};
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
 
 use crate::config::{Config, Replica};
-use crate::load::{Load, Summary};
 use crate::waiting::until;
 use crate::{Outcome, ensure, test};
 
@@ -46,7 +45,7 @@ fn metric(lab: &Lab, pod: &str, name: &str, wanted: impl Fn(f64) -> bool) -> Res
 fn control_plane() -> Outcome {
     let config = Config::echo();
     let lab = config.start()?;
-    let (summary, ended) = Load::steady(ECHO, "echo").run(lab.pod("client")?, || -> Result<(), String> {
+    let (summary, ended) = Load::steady(ECHO, "echo").run(lab.pod("client")?.namespaces(), || -> Result<(), String> {
         metric(&lab, "client", "meltemi_connections_accepted_total{direction=\"outbound\"} ", |accepted| {
             accepted > 50.0
         })?;
@@ -67,7 +66,7 @@ fn renewal() -> Outcome {
     let mut options = config.options();
     options.proxy_args.extend(["--certificate-ttl".to_owned(), "10s".to_owned()]);
     let lab = Lab::start(options)?;
-    let (summary, ended) = Load::steady(ECHO, "echo").run(lab.pod("client")?, || {
+    let (summary, ended) = Load::steady(ECHO, "echo").run(lab.pod("client")?.namespaces(), || {
         metric(&lab, "echo-v1", "meltemi_identity_renewals_total ", |renewals| renewals >= 4.0)
     });
     ended?;
@@ -85,7 +84,7 @@ fn replica() -> Outcome {
     ];
     config.app("echo", "10.96.2.10", &[("http", 80, 8080)], &["echo"], &replicas);
     let lab = config.start()?;
-    let (summary, ended) = Load::steady(ECHO, "echo").run(lab.pod("client")?, || -> Result<(), String> {
+    let (summary, ended) = Load::steady(ECHO, "echo").run(lab.pod("client")?.namespaces(), || -> Result<(), String> {
         std::thread::sleep(Duration::from_secs(1));
         let pod = lab.pod("echo-v1").map_err(|error| error.to_string())?;
         for process in [pod.app(), pod.sidecar()].into_iter().flatten() {
@@ -112,18 +111,19 @@ fn first_request() -> Outcome {
         config.write(&format!("{name}.yaml"), &text);
     }
     let lab = config.start()?;
-    let (summary, failures) = Load::steady(ECHO, "echo").run(lab.pod("client")?, || -> Result<Vec<String>, String> {
-        let client = lab.pod("client").map_err(|error| error.to_string())?;
-        let mut failures = Vec::new();
-        for number in 0..u8::try_from(names.len()).unwrap_or(0) {
-            std::thread::sleep(Duration::from_millis(200));
-            match client.get(([10, 96, 3, number], 80), "/") {
-                Ok(response) if response.status == 200 => {}
-                other => failures.push(format!("10.96.3.{number}: {other:?}")),
+    let (summary, failures) =
+        Load::steady(ECHO, "echo").run(lab.pod("client")?.namespaces(), || -> Result<Vec<String>, String> {
+            let client = lab.pod("client").map_err(|error| error.to_string())?;
+            let mut failures = Vec::new();
+            for number in 0..u8::try_from(names.len()).unwrap_or(0) {
+                std::thread::sleep(Duration::from_millis(200));
+                match client.get(([10, 96, 3, number], 80), "/") {
+                    Ok(response) if response.status == 200 => {}
+                    other => failures.push(format!("10.96.3.{number}: {other:?}")),
+                }
             }
-        }
-        Ok(failures)
-    });
+            Ok(failures)
+        });
     let failures = failures?;
     ensure!(failures.is_empty(), "first requests failed: {failures:?}");
     none_failed("ten first requests to services not met before", &summary)

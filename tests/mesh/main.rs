@@ -14,7 +14,6 @@ mod gateway_routes;
 mod h2spec;
 mod hostile;
 mod hostile_peers;
-mod load;
 mod lossless;
 mod mtls;
 mod multiplex;

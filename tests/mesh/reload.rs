@@ -34,15 +34,18 @@ fn within_a_second() -> Outcome {
     let lab = config.start()?;
     ensure!(version(&lab)? == "v1", "the first route is not in force");
     for round in 0..10 {
-        let subset = if round % 2 == 0 { "v2" } else { "v1" };
+        let (before, subset) = if round % 2 == 0 { ("v1", "v2") } else { ("v2", "v1") };
         config.echo_routes(&to(subset));
         let edited = Instant::now();
-        until("the new route", Duration::from_secs(5), || match version(&lab) {
-            Ok(found) if found == subset => Ok(()),
-            Ok(found) => Err(format!("still {found}")),
-            Err(error) => Err(error.to_string()),
+        let first_other = until("the new route", Duration::from_secs(5), || {
+            let found = version(&lab).unwrap_or_else(|error| error.to_string());
+            if found == before { Err(format!("still {found}")) } else { Ok(found) }
         })?;
         let took = edited.elapsed();
+        ensure!(
+            first_other == subset,
+            "round {round}: between {before} and {subset} the answer came from {first_other}"
+        );
         println!("round {round}: in force after {took:?}");
         ensure!(took < Duration::from_secs(1), "round {round}: in force only after {took:?}");
     }

@@ -1,9 +1,9 @@
 //! Weights are true: over 10,000 requests the shares pass a chi-squared test.
 
+use lab::Load;
 use libtest_mimic::Trial;
 
 use crate::config::Config;
-use crate::load::Load;
 use crate::{Outcome, ensure, test};
 
 const REQUESTS: u64 = 10_000;
@@ -21,7 +21,8 @@ fn shares() -> Outcome {
     for (v1, v2) in [(90, 10), (50, 50)] {
         config.echo_routes(&split(v1, v2));
         wait_for_weights(&lab, v1)?;
-        let (summary, ()) = Load::burst(([10, 96, 2, 10], 80), "echo", REQUESTS).run(lab.pod("client")?, || ());
+        let (summary, ()) =
+            Load::burst(([10, 96, 2, 10], 80), "echo", REQUESTS).run(lab.pod("client")?.namespaces(), || ());
         ensure!(summary.failed() == 0, "{}", summary.told());
         let observed = [summary.versions.get("v1"), summary.versions.get("v2")].map(|count| *count.unwrap_or(&0));
         let statistic = chi_squared(observed, [v1, v2]);

@@ -62,10 +62,10 @@ pub(super) struct KubernetesArgs {
     #[arg(long, default_value = "default")]
     pub(super) revision: String,
     /// Address of the HTTPS port that the API server asks for admission. None without this.
-    #[arg(long, requires = "kubernetes", requires = "injector_config")]
+    #[arg(long, requires = "injector_config", conflicts_with_all = ["config_dir", "state_dir"])]
     pub(super) webhook: Option<SocketAddr>,
     /// File that says what is put into pods.
-    #[arg(long, requires = "kubernetes")]
+    #[arg(long, conflicts_with_all = ["config_dir", "state_dir"])]
     pub(super) injector_config: Option<PathBuf>,
     /// The namespace that the control plane runs in; objects in it hold for the whole mesh.
     #[arg(long, env = "POD_NAMESPACE", default_value = "meltemi-system")]
@@ -103,7 +103,7 @@ mod tests {
             ("--config-dir a", "--state-dir"),
             ("--kubernetes --config-dir a", "cannot be used with"),
             ("--kubernetes --state-dir a", "cannot be used with"),
-            ("--config-dir a --state-dir b --injector-config c", "--kubernetes"),
+            ("--config-dir a --state-dir b --injector-config c", "cannot be used with"),
             ("--kubernetes --webhook 0.0.0.0:15017", "--injector-config"),
         ] {
             let error = parse(arguments).unwrap_err();

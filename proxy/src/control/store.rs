@@ -120,9 +120,15 @@ impl Store {
         self.dirty = true;
     }
 
-    /// The control plane says that there is no such resource, or no longer.
+    /// The control plane says that there is no such resource, or no longer. Of one that is not asked for by name this is no
+    /// lasting word: `*` may just no longer stand for it. Whoever needs it asks.
     pub fn remove(&mut self, kind: ResourceType, name: &str) {
-        self.settle_as(kind, name, Gone::Absent);
+        let key = (kind, name.into());
+        if self.subscribed.contains(&key) {
+            self.settle_as(kind, name, Gone::Absent);
+        } else {
+            self.forget(kind, &key.1);
+        }
     }
 
     /// This proxy refused a resource: the version before it stays; without one the name is known as refused.

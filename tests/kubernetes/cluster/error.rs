@@ -48,6 +48,9 @@ pub enum ClusterError {
         /// What it printed on standard error.
         stderr: String,
     },
+    /// A container has no process.
+    #[error("{0} does not run")]
+    NoProcess(String),
     /// A certificate or key could not be made.
     #[error("certificate of {who}: {source}")]
     Certificate {

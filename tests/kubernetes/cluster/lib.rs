@@ -7,6 +7,7 @@ mod addresses;
 mod cluster;
 mod component;
 mod containerd;
+mod containers;
 mod control_group;
 mod control_plane;
 mod dns;

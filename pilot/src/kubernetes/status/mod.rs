@@ -2,8 +2,8 @@
 //! leader.
 //!
 //! Routes of the Gateway API get entries in `status.parents`, objects of Istio's kinds a condition `Ready`. Nothing is
-//! written to Kubernetes' own kinds, nor to Istio's Gateways, which gateways of an Istio beside us serve: what is worth
-//! knowing of them stands in `/debug/status` and in the log.
+//! written to Kubernetes' own kinds, nor to those of Istio that only an Istio beside us may serve (Gateway, EnvoyFilter and the
+//! like): what is worth knowing of them stands in `/debug/status` and in the log.
 
 mod agenda;
 mod api_server;

@@ -38,7 +38,7 @@ const NETWORKING: &str = "networking.istio.io";
 const SECURITY: &str = "security.istio.io";
 
 /// All of them, each in a version that every release of Istio and of the Gateway API serves that is supported.
-pub(super) static ALL: [WrittenKind; 15] = [
+pub(super) static ALL: [WrittenKind; 9] = [
     kind(GATEWAY_API, "HTTPRoute", "v1", "httproutes", Shape::Parents),
     kind(GATEWAY_API, "GRPCRoute", "v1", "grpcroutes", Shape::Parents),
     kind(NETWORKING, "VirtualService", "v1", "virtualservices", Shape::Ready),
@@ -48,12 +48,6 @@ pub(super) static ALL: [WrittenKind; 15] = [
     kind(SECURITY, "AuthorizationPolicy", "v1", "authorizationpolicies", Shape::NotSupported),
     kind(SECURITY, "RequestAuthentication", "v1", "requestauthentications", Shape::NotSupported),
     kind(NETWORKING, "Sidecar", "v1", "sidecars", Shape::NotSupported),
-    kind(NETWORKING, "EnvoyFilter", "v1alpha3", "envoyfilters", Shape::NotSupported),
-    kind(NETWORKING, "ProxyConfig", "v1beta1", "proxyconfigs", Shape::NotSupported),
-    kind(NETWORKING, "WorkloadEntry", "v1", "workloadentries", Shape::NotSupported),
-    kind(NETWORKING, "WorkloadGroup", "v1", "workloadgroups", Shape::NotSupported),
-    kind("telemetry.istio.io", "Telemetry", "v1", "telemetries", Shape::NotSupported),
-    kind("extensions.istio.io", "WasmPlugin", "v1alpha1", "wasmplugins", Shape::NotSupported),
 ];
 
 impl WrittenKind {

@@ -141,6 +141,39 @@ fn a_change_waits_until_what_it_names_is_known_and_the_old_serves_meanwhile() {
     assert_eq!(names(&store.wishes().drop), ["EDS a"]);
 }
 
+/// To have it let go, the control plane answers that it is gone. That must not stand for an answer to a later question.
+#[test]
+fn a_change_back_waits_for_what_was_let_go() {
+    let mut store = settled();
+    store.accept("10.96.0.1_9000", tcp_listener("b"), 1);
+    store.settle(1);
+    store.wishes();
+    store.accept("b", cluster("b"), 1);
+    store.wishes();
+    store.accept("b", endpoints(), 1);
+    store.settle(1);
+    assert_eq!(names(&store.wishes().drop), ["CDS a"]);
+    store.remove(ResourceType::Cluster, "a");
+    store.wishes();
+    store.accept("10.96.0.1_9000", tcp_listener("a"), 2);
+    store.settle(2);
+    let destination = store.tables().destinations[&address()].clone();
+    assert_eq!(&*destination.listener.present().unwrap().chains[0].fingerprint, b"b", "in force without its cluster");
+    assert_eq!(names(&store.wishes().add), ["CDS a"]);
+}
+
+#[test]
+fn a_destination_that_lapsed_is_asked_for_again() {
+    let mut store = settled();
+    store.lapse(4000, 3600);
+    store.wishes();
+    store.remove(ResourceType::Listener, "10.96.0.1_9000");
+    store.remove(ResourceType::Listener, "0.0.0.0_9000");
+    store.settle(4000);
+    assert!(store.tables().destinations.is_empty(), "taken for an address of nobody");
+    assert!(!store.is_settled(address()));
+}
+
 #[test]
 fn a_refused_change_leaves_the_last_good_in_force() {
     let mut store = settled();

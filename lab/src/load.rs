@@ -1,25 +1,28 @@
-//! Load from inside a pod: kept and fresh connections, GETs and POSTs, every answer accounted for.
+//! Load from inside a pod's network: kept and fresh connections, GETs and POSTs, every answer accounted for.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
-use lab::Pod;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
+use crate::Namespaces;
+
 /// A request that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Failures that are told in their own words.
+const TOLD: usize = 5;
 
 /// What is sent.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Load {
     /// Where the client connects to: a service address.
     pub target: SocketAddr,
@@ -52,6 +55,8 @@ pub struct Summary {
     pub attempts: u64,
     /// Requests that took longer than a second.
     pub slow: u64,
+    /// The first answers with another status than 200, as they came.
+    pub refusals: Vec<String>,
     /// Everything else than an answer, in words.
     pub errors: Vec<String>,
 }
@@ -77,19 +82,27 @@ impl Load {
         Self { rate: None, count, post_every: 0, fresh_every: 0, ..Self::steady(target, authority) }
     }
 
-    /// Sends from `pod` while `during` runs and until the count is reached.
-    pub fn run<T: Send>(&self, pod: &Pod, during: impl FnOnce() -> T + Send) -> (Summary, T) {
+    /// Sends from inside of `from` while `during` runs and until the count is reached.
+    pub fn run<T: Send>(&self, from: &Namespaces, during: impl FnOnce() -> T + Send) -> (Summary, T) {
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let sender = scope.spawn(|| pod.enter(|| send(self, &stop)).expect("enter the pod"));
+            let sender = scope.spawn(|| from.enter(|| send(self, &stop)).and_then(|sent| sent));
             let result = during();
             stop.store(true, Ordering::Relaxed);
-            (sender.join().expect("the load"), result)
+            let summary = match sender.join() {
+                Ok(summary) => summary.unwrap_or_else(|error| Summary::nothing(format!("no load: {error}"))),
+                Err(panic) => std::panic::resume_unwind(panic),
+            };
+            (summary, result)
         })
     }
 }
 
 impl Summary {
+    fn nothing(why: String) -> Summary {
+        Summary { errors: vec![why], ..Summary::default() }
+    }
+
     /// Requests that did not end with status 200.
     pub fn failed(&self) -> u64 {
         let bad: u64 = self.statuses.iter().filter(|(status, _)| **status != 200).map(|(_, count)| count).sum();
@@ -98,20 +111,24 @@ impl Summary {
 
     /// One line with the first errors.
     pub fn told(&self) -> String {
-        let some: Vec<&String> = self.errors.iter().take(5).collect();
+        let some: Vec<&String> = self.refusals.iter().chain(&self.errors).take(TOLD).collect();
         format!("{} sent, {} failed, statuses {:?}, errors {some:?}", self.sent, self.failed(), self.statuses)
     }
 }
 
-fn send(load: &Load, stop: &AtomicBool) -> Summary {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+fn send(load: &Load, stop: &AtomicBool) -> std::io::Result<Summary> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let summary = Mutex::new(Summary::default());
     let next = AtomicU64::new(0);
     runtime.block_on(async {
         let clients = (0..load.connections).map(|number| client(load, number, stop, &next, &summary));
         join_all(clients).await;
     });
-    summary.into_inner().expect("the summary")
+    Ok(summary.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn lock(summary: &Mutex<Summary>) -> MutexGuard<'_, Summary> {
+    summary.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn join_all(futures: impl Iterator<Item = impl Future<Output = ()>>) {
@@ -138,7 +155,7 @@ async fn client(load: &Load, number: u32, stop: &AtomicBool, next: &AtomicU64, s
         }
         let started = Instant::now();
         let outcome = timeout(PATIENCE, one(load, id, &mut kept)).await;
-        let mut summary = summary.lock().expect("the summary");
+        let mut summary = lock(summary);
         summary.sent += 1;
         summary.slow += u64::from(started.elapsed() > Duration::from_secs(1));
         match outcome {
@@ -152,6 +169,9 @@ async fn client(load: &Load, number: u32, stop: &AtomicBool, next: &AtomicU64, s
 impl Summary {
     fn add(&mut self, response: &Response<Bytes>) {
         *self.statuses.entry(response.status().as_u16()).or_default() += 1;
+        if response.status() != StatusCode::OK && self.refusals.len() < TOLD {
+            self.refusals.push(format!("{response:?}"));
+        }
         if let Ok(body) = serde_json::from_slice::<serde_json::Value>(response.body()) {
             self.attempts += body["attempt"].as_u64().unwrap_or(0);
             if let Some(version) = body["version"].as_str() {
@@ -171,8 +191,8 @@ async fn one(load: &Load, id: u64, kept: &mut Option<SendRequest<Full<Bytes>>>) 
     let body = if post { Bytes::from(vec![b'x'; 1024]) } else { Bytes::new() };
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = if post { http::Method::POST } else { http::Method::GET };
-    *request.uri_mut() = format!("/{id}").parse().map_err(|error| format!("{error}"))?;
-    head(request.headers_mut(), load, id);
+    *request.uri_mut() = format!("/{id}").parse().map_err(|error| format!("path: {error}"))?;
+    head(request.headers_mut(), load, id)?;
     let response = sender.send_request(request).await.map_err(|error| format!("{error:?}"))?;
     let (parts, body) = response.into_parts();
     let body = body.collect().await.map_err(|error| format!("the body broke off: {error:?}"))?.to_bytes();
@@ -182,12 +202,14 @@ async fn one(load: &Load, id: u64, kept: &mut Option<SendRequest<Full<Bytes>>>) 
     Ok(Response::from_parts(parts, body))
 }
 
-fn head(headers: &mut HeaderMap, load: &Load, id: u64) {
-    headers.insert("host", load.authority.parse().expect("an authority"));
-    headers.insert("x-request-id", format!("load-{id}").parse().expect("a header"));
-    for (name, value) in &load.headers {
-        headers.insert(*name, value.parse().expect("a header"));
-    }
+fn head(headers: &mut HeaderMap, load: &Load, id: u64) -> Result<(), String> {
+    let mut insert = |name: &'static str, value: &str| -> Result<(), String> {
+        headers.insert(name, value.parse().map_err(|error| format!("{name}: {error}"))?);
+        Ok(())
+    };
+    insert("host", load.authority)?;
+    insert("x-request-id", &format!("load-{id}"))?;
+    load.headers.iter().try_for_each(|(name, value)| insert(name, value))
 }
 
 async fn open(target: SocketAddr) -> Result<SendRequest<Full<Bytes>>, String> {
