@@ -1,18 +1,16 @@
 //! `meltemi inject`: gives the pods of YAML files their sidecar, as the webhook would.
 
+use crate::cluster::{ClusterArgs, Told};
+use crate::names;
 use anyhow::{Context, bail};
 use clap::Args;
 use k8s_openapi::api::core::v1::ConfigMap;
 use pilot::inject::{InjectorConfig, NoteKind, inject_file};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-/// The namespace of the control plane and the ConfigMap in it that the webhook reads.
-const SYSTEM_NAMESPACE: &str = "meltemi-system";
-const CONFIG_MAP: &str = "meltemi-injector";
+/// The key of the ConfigMap that the webhook reads.
 const CONFIG_KEY: &str = "injector.yaml";
-const CLUSTER_DEADLINE: Duration = Duration::from_secs(15);
 
 /// Arguments of `meltemi inject`.
 #[derive(Debug, Args)]
@@ -26,6 +24,11 @@ pub struct InjectArgs {
     /// Read what sidecars get from the ConfigMap meltemi-injector of the cluster that kubectl would use.
     #[arg(long)]
     from_cluster: bool,
+    /// The revision whose ConfigMap that is.
+    #[arg(long, requires = "from_cluster", default_value = names::DEFAULT_REVISION)]
+    revision: String,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// Namespace of objects that name none.
     #[arg(short = 'n', long, default_value = "default")]
     namespace: String,
@@ -80,25 +83,20 @@ fn config(args: &InjectArgs) -> anyhow::Result<InjectorConfig> {
             (text, path.display().to_string())
         }
         None if args.from_cluster => {
-            let from = format!("ConfigMap {SYSTEM_NAMESPACE}/{CONFIG_MAP}");
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            (runtime.block_on(of_cluster()).with_context(|| format!("read {from}"))?, from)
+            (runtime.block_on(of_cluster(args))?, "the configuration in the cluster".to_owned())
         }
         None => return Ok(InjectorConfig::default()),
     };
     InjectorConfig::read(&text).context(from)
 }
 
-async fn of_cluster() -> anyhow::Result<String> {
-    let asked = async {
-        let client = kube::Client::try_default().await.context("find the cluster; set KUBECONFIG")?;
-        let maps: kube::Api<ConfigMap> = kube::Api::namespaced(client, SYSTEM_NAMESPACE);
-        maps.get(CONFIG_MAP).await.context("is the control plane installed? `meltemi check` tells")
-    };
-    let map = tokio::time::timeout(CLUSTER_DEADLINE, asked)
-        .await
-        .with_context(|| format!("the API server did not answer within {CLUSTER_DEADLINE:?}"))??;
-    map.data.unwrap_or_default().remove(CONFIG_KEY).with_context(|| format!("it has no key {CONFIG_KEY}"))
+async fn of_cluster(args: &InjectArgs) -> anyhow::Result<String> {
+    let name = names::injector(&args.revision);
+    let from = format!("ConfigMap {}/{name}", names::SYSTEM);
+    let maps: kube::Api<ConfigMap> = kube::Api::namespaced(args.cluster.connect().await?, names::SYSTEM);
+    let map = maps.get(&name).await.doing(|| format!("read {from}"))?;
+    map.data.unwrap_or_default().remove(CONFIG_KEY).with_context(|| format!("{from} has no key {CONFIG_KEY}"))
 }
 
 #[cfg(test)]

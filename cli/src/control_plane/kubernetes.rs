@@ -12,7 +12,7 @@ use citadel::spiffe::TrustDomain;
 use kube::Client;
 use kube::config::KubeConfigOptions;
 use pilot::kubernetes::{leader, roots, status, webhook_bundle};
-use pilot::webhook::{InjectorFile, Webhooks};
+use pilot::webhook::{InjectorFile, Webhooks, watch_namespaces};
 use pilot::world::Mesh;
 use pilot::{Pilot, PilotOptions, SourceOptions};
 use record::Metrics;
@@ -54,7 +54,7 @@ pub(super) async fn run(shared: SharedArgs, args: KubernetesArgs) -> anyhow::Res
     let certificates = CertificateService::new(authority.clone(), tokens, &metrics);
     let identity = own_identity(authority.clone(), &trust_domain, &args.namespace)?;
 
-    webhooks(&args, &identity, mesh, &metrics).await?;
+    webhooks(&args, &client, &identity, mesh, &metrics).await?;
     let election = controllers(&client, &args, &authority, &pilot, &metrics)?;
     let served = serve(shared, Parts { pilot, trust_domain, identity, certificates, metrics }).await;
     let _ = timeout(RESIGN, election).await;
@@ -62,10 +62,19 @@ pub(super) async fn run(shared: SharedArgs, args: KubernetesArgs) -> anyhow::Res
 }
 
 /// The port that the API server asks for admission, if there is to be one.
-async fn webhooks(args: &KubernetesArgs, identity: &Identity, mesh: Mesh, metrics: &Metrics) -> anyhow::Result<()> {
+async fn webhooks(
+    args: &KubernetesArgs,
+    client: &Client,
+    identity: &Identity,
+    mesh: Mesh,
+    metrics: &Metrics,
+) -> anyhow::Result<()> {
     let (Some(address), Some(file)) = (args.webhook, &args.injector_config) else { return Ok(()) };
     let injector = Arc::new(InjectorFile::open(file.clone(), metrics)?);
-    let webhooks = Webhooks::new(injector, Arc::new(mesh), Box::new(|_| None), metrics);
+    tokio::spawn(Arc::clone(&injector).watch());
+    let (labels, following) = watch_namespaces(client.clone());
+    tokio::spawn(following);
+    let webhooks = Webhooks::new(injector, Arc::new(mesh), labels, metrics);
     let (listener, stop) = (bind(address).await?, stopped()?);
     let (identity, metrics) = (identity.clone(), metrics.clone());
     tokio::spawn(async move {

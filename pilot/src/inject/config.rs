@@ -256,6 +256,9 @@ impl Reading {
             let message = "cannot be false: a native sidecar always starts before the application";
             self.problem(&FieldPath::of("holdApplication"), message);
         }
+        if spec.concurrency == Some(0) {
+            self.problem(&FieldPath::of("concurrency"), "cannot be 0; write how many threads carry traffic");
+        }
         Some(self.checked(spec))
     }
 

@@ -1,6 +1,7 @@
 //! The application's probes go through the sidecar, which asks the application inside of the pod: the kubelet has no
 //! certificate of the mesh, and its own requests would be refused under STRICT.
 
+use super::findings::quoted;
 use super::patch::Edits;
 use super::settings::Settings;
 use super::{Findings, Subject, is_native_sidecar};
@@ -77,6 +78,7 @@ fn prober(container: &Container, probe: &Probe, settings: &Settings) -> Result<O
     let own = |port: u16| port == settings.status_port || SIDECARS.contains(&port);
     if let Some(get) = &probe.http_get {
         let port = port_number(container, &get.port)?;
+        sendable(get)?;
         // A probe with a host of its own does not ask the pod.
         let ours = get.host.as_ref().is_none_or(String::is_empty) && !own(port);
         return Ok(ours.then(|| ("httpGet", json!({ "httpGet": http_get(get, port), "timeoutSeconds": timeout }))));
@@ -106,6 +108,18 @@ fn http_get(get: &HTTPGetAction, port: u16) -> Value {
         asked["httpHeaders"] = headers.collect();
     }
     asked
+}
+
+/// The sidecar frames its requests itself.
+fn sendable(get: &HTTPGetAction) -> Result<(), String> {
+    for header in get.http_headers.iter().flatten() {
+        let framing = ["content-length", "transfer-encoding", "upgrade"];
+        if framing.iter().any(|name| header.name.eq_ignore_ascii_case(name)) || header.value.contains(char::is_control)
+        {
+            return Err(format!("the sidecar cannot send its header {}", quoted(&header.name)));
+        }
+    }
+    Ok(())
 }
 
 /// The number of a port that may be named.

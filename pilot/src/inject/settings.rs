@@ -102,7 +102,14 @@ impl Settings {
                 proxy_config::ANNOTATION
             ));
         }
-        self.concurrency = config.concurrency.unwrap_or(self.concurrency);
+        if config.concurrency == Some(0) {
+            findings.warn(format!(
+                "annotation {}: concurrency: 0 (a thread for each processor) is not supported; the sidecar has {}",
+                proxy_config::ANNOTATION,
+                self.concurrency
+            ));
+        }
+        self.concurrency = config.concurrency.filter(|threads| *threads > 0).unwrap_or(self.concurrency);
         self.status_port = config.status_port.filter(|port| *port > 0).unwrap_or(self.status_port);
         let mut field = |name: &str, text: &str, problem: String| {
             findings.refuse(format!("annotation {}: {name}: {} {problem}", proxy_config::ANNOTATION, quoted(text)));

@@ -100,7 +100,7 @@ fn environment(subject: &Subject<'_>, config: &InjectorConfig, settings: &Settin
         ("ISTIO_META_CLUSTER_ID", settings.cluster_id.clone()),
         ("TRUST_DOMAIN", config.trust_domain.clone()),
         ("CA_ADDR", settings.control_plane.clone()),
-        ("ISTIO_PROXY_CONCURRENCY", settings.concurrency.max(1).to_string()),
+        ("ISTIO_PROXY_CONCURRENCY", settings.concurrency.to_string()),
         ("TERMINATION_DRAIN_DURATION", written(settings.drain)),
         ("MINIMUM_DRAIN_DURATION", written(settings.minimum_drain)),
         ("RUST_LOG", settings.log_level.clone()),

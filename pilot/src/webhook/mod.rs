@@ -5,11 +5,13 @@ mod injection;
 mod injector_file;
 mod load;
 mod metrics;
+mod namespaces;
 mod review;
 mod serve;
 mod validation;
 
 pub use injector_file::{InjectorFile, InjectorFileError};
+pub use namespaces::watch_namespaces;
 pub use serve::serve;
 
 use crate::validate::Settings;

@@ -127,6 +127,7 @@ fn what_does_nothing_is_told() {
         ("sidecar.istio.io/nativeSidecar", "false", "always a native one"),
         ("security.istio.io/tlsMode", "istio", "it is a label"),
         ("proxy.istio.io/config", "holdApplicationUntilProxyStarts: false", "always starts before the application"),
+        ("proxy.istio.io/config", "concurrency: 0", "is not supported; the sidecar has 1"),
     ] {
         let (_, warnings) = injected(&annotated(&[(name, value)]));
         assert!(warnings.iter().any(|warning| warning.contains(wanted)), "{name}: {warnings:?}");

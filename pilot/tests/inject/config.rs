@@ -63,7 +63,9 @@ fn all_that_is_wrong_is_told_with_its_line() {
     ] {
         assert!(error.contains(part), "{part}: {error}");
     }
-    for text in ["concurrency: -1", "image: [a]", "a: 1\n---\nb: 2", "x", "[", "excludeInboundPorts: true"] {
+    for text in
+        ["concurrency: -1", "concurrency: 0", "image: [a]", "a: 1\n---\nb: 2", "x", "[", "excludeInboundPorts: true"]
+    {
         assert!(InjectorConfig::read(text).is_err(), "{text}");
     }
 }

@@ -86,6 +86,14 @@ fn a_port_name_that_does_not_exist_and_hooks_by_network_are_told() {
 }
 
 #[test]
+fn a_header_that_frames_a_request_keeps_the_probe_as_it_is() {
+    let probe = json!({ "httpGet": { "port": 80, "httpHeaders": [{ "name": "Content-Length", "value": "5" }] } });
+    let (app, _, warnings) = probed(json!({ "name": "app", "image": "a", "livenessProbe": probe }));
+    assert_eq!(app["livenessProbe"], probe);
+    assert!(warnings[0].ends_with("the sidecar cannot send its header \"Content-Length\""), "{warnings:?}");
+}
+
+#[test]
 fn the_status_port_may_be_another() {
     let mut pod = annotated(&[("status.sidecar.istio.io/port", "15999")]);
     pod["spec"]["containers"][0]["livenessProbe"] = json!({ "httpGet": { "port": 80 } });
