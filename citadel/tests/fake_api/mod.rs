@@ -198,7 +198,7 @@ fn place(path: &str) -> Place {
     let mut parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     parts.drain(..if parts[0] == "api" { 2 } else { 3 });
     let namespaced = parts[0] == "namespaces" && parts.len() > 2;
-    let namespace = namespaced.then(|| parts.drain(..2).last().unwrap().to_owned());
+    let namespace = namespaced.then(|| parts.drain(..2).next_back().unwrap().to_owned());
     Place { namespace, resource: parts[0].to_owned(), name: parts.get(1).map(|name| (*name).to_owned()) }
 }
 
