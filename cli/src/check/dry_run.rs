@@ -4,7 +4,7 @@ use super::line::Line;
 use super::sidecars::Namespaces;
 use super::wanted;
 use crate::cluster::told;
-use crate::names::{REVISION, SIDECAR, SYSTEM};
+use crate::names::{self, REVISION, SIDECAR, SYSTEM};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, PostParams};
 use kube::{Client, Error};
@@ -13,9 +13,6 @@ use serde_json::json;
 const NAME: &str = "meltemi-check";
 /// What the API server says when it cannot get an answer from a webhook.
 const UNANSWERED: &str = "failed calling webhook";
-const SERVICE: &str = "see that the API server's node reaches the Service meltemi-system/meltemi (network policies, firewalls \
-                       to port 15017) and that the control plane runs";
-
 fn not_kept() -> PostParams {
     PostParams { dry_run: true, ..PostParams::default() }
 }
@@ -30,7 +27,7 @@ pub async fn injection(client: &Client, namespaces: &Namespaces, revision: &str)
         let gets_one = |name: &str, labels| wanted::gets_sidecar(&pod, name, labels, revision);
         if let Some((namespace, _)) = namespaces.iter().find(|(name, labels)| gets_one(name, labels)) {
             let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-            return judge_injection(namespace, pods.create(&not_kept(), &pod).await);
+            return judge_injection(&names::control_plane(revision), namespace, pods.create(&not_kept(), &pod).await);
         }
     }
     let remedy = format!("label a namespace {REVISION}={revision}, then run it again");
@@ -45,7 +42,21 @@ fn pod(asks_for: Option<&str>) -> serde_json::Result<Pod> {
     }))
 }
 
-fn judge_injection(namespace: &str, answer: Result<Pod, Error>) -> Line {
+/// What to do about a webhook of this control plane that does not answer.
+fn reach(plane: &str, message: &str) -> String {
+    if message.contains("x509") {
+        return format!(
+            "its certificate is not the one that the webhook's caBundle and Service ask for: restart it with `kubectl rollout \
+             restart --namespace {SYSTEM} deployment {plane}`, and read its log if that does not help"
+        );
+    }
+    format!(
+        "see that the control plane runs, and that the API server reaches the Service {SYSTEM}/{plane} (network policies, \
+         firewalls to port 15017)"
+    )
+}
+
+fn judge_injection(plane: &str, namespace: &str, answer: Result<Pod, Error>) -> Line {
     let injected = |pod: &Pod| {
         let mut containers =
             pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
@@ -59,7 +70,7 @@ fn judge_injection(namespace: &str, answer: Result<Pod, Error>) -> Line {
             "run `meltemi install` again; it restores the webhook's selectors",
         ),
         Err(Error::Api(status)) if status.message.contains(UNANSWERED) => {
-            Line::failed("injector", format!("does not answer: {}", status.message), SERVICE)
+            Line::failed("injector", format!("does not answer: {}", status.message), reach(plane, &status.message))
         }
         Err(Error::Api(status)) if status.message.contains("PodSecurity") => Line::warning(
             "injector",
@@ -80,13 +91,13 @@ pub async fn validation(client: &Client, revision: &str) -> Line {
         DynamicObject::new(NAME, &resource).data(json!({ "spec": { "hosts": ["meltemi"], "http": [rule] } }));
     wrong.metadata.labels = Some([(REVISION.to_owned(), revision.to_owned())].into());
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), SYSTEM, &resource);
-    judge_validation(api.create(&not_kept(), &wrong).await.map(drop))
+    judge_validation(&names::control_plane(revision), api.create(&not_kept(), &wrong).await.map(drop))
 }
 
-fn judge_validation(answer: Result<(), Error>) -> Line {
+fn judge_validation(plane: &str, answer: Result<(), Error>) -> Line {
     match answer {
         Err(Error::Api(status)) if status.message.contains(UNANSWERED) => {
-            Line::failed("validator", format!("does not answer: {}", status.message), SERVICE)
+            Line::failed("validator", format!("does not answer: {}", status.message), reach(plane, &status.message))
         }
         Err(Error::Api(status)) if status.message.contains("admission webhook") => Line::ok("validator", "answers"),
         Err(error) => untried("validator", &error),
@@ -94,7 +105,7 @@ fn judge_validation(answer: Result<(), Error>) -> Line {
             "validator",
             "let an object pass that cannot work: it does not answer (the API server then goes on without it), or its rules \
              were changed",
-            SERVICE,
+            reach(plane, ""),
         ),
     }
 }
@@ -123,7 +134,7 @@ mod tests {
 
     #[test]
     fn only_a_sidecar_shows_that_the_injector_works() {
-        let outcome = |answer| judge_injection("shop", answer).outcome;
+        let outcome = |answer| judge_injection("meltemi", "shop", answer).outcome;
         assert_eq!(outcome(Ok(pod(json!([{ "name": "istio-proxy" }])))), Outcome::Ok);
         assert_eq!(outcome(Ok(pod(json!([])))), Outcome::Failed);
         assert_eq!(outcome(Err(refused("Internal error: failed calling webhook \"x\": timeout"))), Outcome::Failed);
@@ -131,8 +142,15 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_that_does_not_fit_is_no_matter_of_the_network() {
+        let told = judge_injection("meltemi-blue", "shop", Err(refused("failed calling webhook: x509: not valid for")));
+        let remedy = told.remedy.unwrap();
+        assert!(remedy.contains("deployment meltemi-blue") && !remedy.contains("firewalls"), "{remedy}");
+    }
+
+    #[test]
     fn only_a_refusal_by_the_webhook_shows_that_the_validator_works() {
-        let outcome = |answer| judge_validation(answer).outcome;
+        let outcome = |answer| judge_validation("meltemi", answer).outcome;
         assert_eq!(outcome(Err(refused("admission webhook \"v\" denied the request: …"))), Outcome::Ok);
         assert_eq!(outcome(Ok(())), Outcome::Failed);
         assert_eq!(outcome(Err(refused("failed calling webhook \"v\""))), Outcome::Failed);

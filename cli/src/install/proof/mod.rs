@@ -22,6 +22,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
 const PAUSE: Duration = Duration::from_millis(200);
+/// For so long a webhook that does not answer may be one to which the way is not known yet.
+const WEBHOOK_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Proves one request, for at most `timeout`, and removes all that it made, also when it is interrupted.
 pub async fn run(client: &Client, control_plane: &ControlPlane, timeout: Duration) -> anyhow::Result<Proof> {
@@ -75,6 +77,7 @@ where
 /// The API server may need a moment to find the way to the webhook that has just become ready.
 async fn create_pod(client: &Client, namespace: &str, pod: &Pod, deadline: Instant) -> anyhow::Result<Pod> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let deadline = deadline.min(Instant::now() + WEBHOOK_PATIENCE);
     loop {
         match pods.create(&PostParams::default(), pod).await {
             Err(Error::Api(status))
