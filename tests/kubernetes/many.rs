@@ -7,7 +7,7 @@ use lab::Memory;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::installed::{Installed, on_mesh};
+use crate::installed::{Installed, LIMIT, on_mesh};
 use crate::{Outcome, api, ensure, heavy};
 
 const NAMESPACE: &str = "many";
@@ -123,7 +123,14 @@ fn validation(mesh: &Installed, on: bool) -> Result<(), String> {
     for webhook in webhooks.as_array_mut().into_iter().flatten() {
         webhook["namespaceSelector"] = if on { json!({}) } else { exception.clone() };
     }
-    api::merge(&mesh.cluster, WEBHOOKS, &json!({"webhooks": webhooks})).map(drop)
+    api::merge(&mesh.cluster, WEBHOOKS, &json!({"webhooks": webhooks}))?;
+    // The API server itself hears of it a moment later.
+    let heard = || match api::create(&mesh.cluster, &format!("{LIST}?dryRun=All"), &route(0)) {
+        Err(refused) if on && refused.contains("denied") => Ok(()),
+        Ok(_) if !on => Ok(()),
+        other => Err(format!("{other:?}")),
+    };
+    mesh.cluster.wait_until("a webhook that heard of its change", LIMIT, heard).map_err(|error| error.to_string())
 }
 
 /// Every wrong one says what is wrong with it, every other one that it is in force.
