@@ -30,7 +30,7 @@ impl Answer {
     /// The identity that the server's sidecar saw in the caller's certificate.
     pub fn caller(&self) -> Option<&str> {
         let elements = self.request_header("X-Forwarded-Client-Cert")?.split([';', ',']);
-        elements.filter_map(|element| element.strip_prefix("URI=")).last()
+        elements.filter_map(|element| element.strip_prefix("URI=")).next_back()
     }
 
     /// Fails with all that was printed unless the status is 200 and the server's pod has this name or generated name.

@@ -100,7 +100,7 @@ fn entries(count: usize) -> Vec<Value> {
 
 /// Each puts its own number into answers.
 fn route(number: usize) -> Value {
-    let uri = if number % WRONG == 0 { "(" } else { ".*" };
+    let uri = if number.is_multiple_of(WRONG) { "(" } else { ".*" };
     json!({
         "apiVersion": "networking.istio.io/v1",
         "kind": "VirtualService",
@@ -145,7 +145,7 @@ fn all_told(mesh: &Installed, count: usize) -> Result<(), String> {
         let ready = conditions.into_iter().flatten().find(|one| one["type"] == "Ready").cloned().unwrap_or_default();
         let names_the_field =
             ready["message"].as_str().is_some_and(|text| text.contains("spec.http[0].match[0].uri.regex"));
-        match (number % WRONG == 0, ready["status"].as_str()) {
+        match (number.is_multiple_of(WRONG), ready["status"].as_str()) {
             (true, Some("False")) if names_the_field => wrong += 1,
             (false, Some("True")) => right += 1,
             _ => other = Some(format!("{name}: {ready}")),

@@ -111,7 +111,7 @@ fn virtual_service(mesh: &Installed) -> Outcome {
         if even { Ok(shares) } else { Err(format!("{shares:?}")) }
     })?;
     println!("  weights 50 and 50: {halves:?}");
-    Ok(site.edit(&path, &routes(&[split(100, 0)]), &[], "v1")?)
+    site.edit(&path, &routes(&[split(100, 0)]), &[], "v1")
 }
 
 fn destination_rule(mesh: &Installed) -> Outcome {
