@@ -111,6 +111,8 @@ mod tests {
     use pilot::inject::{InjectorConfig, Namespace, Outcome, review};
     use serde_json::{Value, json};
 
+    // Parsed once in a test: its size is nobody's concern.
+    #[allow(clippy::large_enum_variant)]
     #[derive(Debug, Parser)]
     enum Meltemi {
         #[command(args_override_self = true)]

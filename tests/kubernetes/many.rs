@@ -62,13 +62,17 @@ fn round(mesh: &Installed, count: usize) -> Result<u64, String> {
         created.as_secs_f32(),
         started.elapsed().as_secs_f32()
     );
-    in_force(mesh)?;
+    mesh.cluster
+        .wait_until("the right ones in force", TAKES_EFFECT, || in_force(mesh))
+        .map_err(|error| error.to_string())?;
     let during = memory(mesh)?;
     api::delete_all(&mesh.cluster, LIST)?;
     mesh.cluster.wait_until("none left", PATIENCE, || none_left(mesh)).map_err(|error| error.to_string())?;
     Ok(during)
 }
 
+/// What is written of an Istio object is Pilot's word; sidecars may have it a moment later.
+const TAKES_EFFECT: Duration = Duration::from_secs(5);
 /// Two of the hosts are Services, which a client can call.
 const CALLED: [usize; 2] = [1, 499];
 /// ServiceEntries with so many hosts each.

@@ -136,9 +136,8 @@ fn on_host(mesh: &Installed) -> Outcome {
     let spec = &mesh.cluster.get(&format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}"))?["spec"];
     ensure!(spec["initContainers"].is_null(), "something was added: {spec}");
     let check = mesh.meltemi(&["check"])?;
-    let reported =
-        check.lines().any(|line| line.contains("node's network") && line.contains(&format!("{NAMESPACE}/{pod}")));
-    ensure!(reported, "not reported: {check}");
+    let told = |line: &str| line.contains("node's network") && line.contains(&format!("{NAMESPACE}/{pod}"));
+    ensure!(check.lines().any(told), "not reported: {check}");
     // It is reached without mTLS, and is refused where mTLS is demanded.
     let answer = mesh.call(NAMESPACE, "client", &["http://on-host/"])?;
     ensure!(answer.field("StatusCode") == Some("200") && answer.caller().is_none(), "{answer}");
