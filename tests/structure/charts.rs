@@ -109,6 +109,28 @@ fn the_control_plane_may_watch_and_judge_the_kinds_of_its_crds() {
         assert!(names(&role, &format!("{plural}/status")), "the cluster role does not name {plural}/status");
         assert!(names(&validator, plural), "the validating webhook does not name {plural}");
     }
+    for kind in known().without_effect.keys() {
+        let plural = plural(kind);
+        assert!(names(&role, &plural), "the cluster role does not name {plural}");
+        assert!(names(&validator, &plural), "the validating webhook does not name {plural}");
+    }
+}
+
+/// The name of a kind's list.
+fn plural(kind: &str) -> String {
+    let name = kind.to_lowercase();
+    let stem = name.strip_suffix('y').filter(|stem| !stem.ends_with('a'));
+    stem.map_or(format!("{name}s"), |stem| format!("{stem}ies"))
+}
+
+/// The API server tells a text once that it has from the definition and from the webhook.
+#[test]
+fn definitions_without_effect_warn_in_the_words_of_the_webhook() {
+    let source = text("pilot/src/api/kind.rs");
+    let effect = source.lines().find(|line| line.starts_with("const NO_EFFECT")).map(quoted).unwrap()[0];
+    let template = text(&format!("{CRDS}/templates/_crd.tpl"));
+    assert!(template.contains(&format!("\"Meltemi: %s {effect}\" $kind.kind")), "deprecationWarning of {CRDS}");
+    assert!(text("pilot/src/webhook/validation.rs").contains("\"Meltemi: {kind_name} {effect}\""));
 }
 
 #[test]

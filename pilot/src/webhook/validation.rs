@@ -34,7 +34,8 @@ impl Inner {
         let warned = |message: String| Answer { warnings: vec![message], ..Answer::default() };
         let kind = match known(&version, &kind_name) {
             Known::Read(kind) => kind,
-            Known::NotYet(effect) => return warned(format!("{kind_name} {effect}")),
+            // Word for word what our own definitions of these kinds say: the API server tells the same text once.
+            Known::NotYet(effect) => return warned(format!("Meltemi: {kind_name} {effect}")),
             Known::Wrong(message) => return warned(format!("{message}; this object has no effect")),
             Known::Foreign => return Answer::default(),
         };

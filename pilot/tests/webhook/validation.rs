@@ -85,9 +85,9 @@ async fn kinds_without_effect_say_so() {
         (
             "security.istio.io/v1",
             "AuthorizationPolicy",
-            "AuthorizationPolicy is not supported yet: nothing enforces it",
+            "Meltemi: AuthorizationPolicy is not supported yet: nothing enforces it",
         ),
-        ("networking.istio.io/v1", "Sidecar", "Sidecar is not supported yet: it has no effect"),
+        ("networking.istio.io/v1", "Sidecar", "Meltemi: Sidecar is not supported yet: it has no effect"),
         ("networking.istio.io/v9", "VirtualService", "has no version \"v9\""),
     ] {
         let object = json!({ "apiVersion": version, "kind": kind, "metadata": { "name": "x" }, "spec": {} });
@@ -95,6 +95,33 @@ async fn kinds_without_effect_say_so() {
             server.review("/validate", &review("CREATE", ["g", "v", "r"], "shop", &object, &Value::Null)).await;
         assert_eq!(response["allowed"], true);
         assert!(response["warnings"][0].as_str().unwrap().contains(wanted), "{response}");
+    }
+}
+
+#[tokio::test]
+async fn a_kind_without_effect_warns_once_for_each_change() {
+    let server = Server::start("").await;
+    for (group, kind) in [
+        ("networking.istio.io", "EnvoyFilter"),
+        ("networking.istio.io", "Gateway"),
+        ("networking.istio.io", "ProxyConfig"),
+        ("networking.istio.io", "Sidecar"),
+        ("networking.istio.io", "WorkloadEntry"),
+        ("networking.istio.io", "WorkloadGroup"),
+        ("security.istio.io", "AuthorizationPolicy"),
+        ("security.istio.io", "RequestAuthentication"),
+        ("telemetry.istio.io", "Telemetry"),
+        ("extensions.istio.io", "WasmPlugin"),
+    ] {
+        let version = format!("{group}/v1alpha3");
+        let mut object = json!({ "apiVersion": version, "kind": kind, "metadata": { "name": "x" }, "spec": {} });
+        let resource = [group, "v1alpha3", "r"];
+        let told = server.review("/validate", &review("CREATE", resource, "shop", &object, &Value::Null)).await;
+        assert_eq!((&told["allowed"], told["warnings"].as_array().unwrap().len()), (&json!(true), 1), "{kind}: {told}");
+        let before = object.clone();
+        object["metadata"]["labels"] = json!({ "app": "x" });
+        let silent = server.review("/validate", &review("UPDATE", resource, "shop", &object, &before)).await;
+        assert_eq!((&silent["allowed"], &silent["warnings"]), (&json!(true), &Value::Null), "{kind}");
     }
 }
 

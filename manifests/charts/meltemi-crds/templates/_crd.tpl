@@ -46,7 +46,7 @@ spec:
       storage: {{ eq $index 0 }}
       {{- if $inert }}
       deprecated: true
-      deprecationWarning: {{ printf "%s/%s %s is accepted, but has no effect: Meltemi does not support it yet" $kind.group $version $kind.kind | quote }}
+      deprecationWarning: {{ printf "Meltemi: %s is not supported yet: it has no effect" $kind.kind | quote }}
       {{- end }}
       subresources:
         status: {}
