@@ -69,7 +69,10 @@ kubernetes() { # a cluster for the tests: the node's programs from Debian, Kuber
     program echo-server echo "half a minute" build -ldflags "-s -w" istio.io/istio/pkg/test/echo/cmd/server
     program echo-client echo "seconds" build -ldflags "-s -w" istio.io/istio/pkg/test/echo/cmd/client
     program conformance conformance "a minute" test -c -ldflags "-s -w" .
-    program helm helm "half a minute" build -ldflags "-s -w" helm.sh/helm/v3/cmd/helm
+    # The cluster that `helm template` and `helm lint` imagine; without a word of it, one of Kubernetes 1.20.
+    imagined="-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=37"
+    imagined="$imagined -X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor=37"
+    program helm helm "half a minute" build -ldflags "-s -w $imagined" helm.sh/helm/v3/cmd/helm
     for part in etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl; do
         ln -sf kube "$to/$part"
     done

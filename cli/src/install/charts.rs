@@ -32,6 +32,19 @@ impl Charts {
     }
 }
 
+/// The names of the definitions that the chart of the CRDs brings, such as `virtualservices.networking.istio.io`.
+pub fn definitions() -> Vec<String> {
+    let kinds = Embedded::iter().filter(|name| name.starts_with("meltemi-crds/kinds/"));
+    let texts = kinds.filter_map(|name| Embedded::get(&name)).map(|file| file.data);
+    texts.filter_map(|text| definition(std::str::from_utf8(&text).ok()?)).collect()
+}
+
+/// The name of the one that a file of the chart describes.
+fn definition(kind: &str) -> Option<String> {
+    let value = |key| kind.lines().find_map(|line| line.strip_prefix(key));
+    Some(format!("{}.{}", value("plural: ")?, value("group: ")?))
+}
+
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
@@ -42,7 +55,8 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::Charts;
+    use super::{Charts, definitions};
+    use std::collections::BTreeSet;
 
     #[test]
     fn both_charts_are_inside_with_their_templates() {
@@ -54,5 +68,16 @@ mod tests {
             assert!(chart.join("values.schema.json").is_file());
             assert!(std::fs::read_dir(chart.join("templates")).unwrap().count() > 0);
         }
+    }
+
+    #[test]
+    fn the_definitions_are_known_by_name() {
+        let expected = [
+            "destinationrules.networking.istio.io",
+            "peerauthentications.security.istio.io",
+            "serviceentries.networking.istio.io",
+            "virtualservices.networking.istio.io",
+        ];
+        assert_eq!(definitions().into_iter().collect::<BTreeSet<_>>(), expected.map(str::to_owned).into());
     }
 }

@@ -1,5 +1,5 @@
 //! Waits until the API server serves the definitions that were just applied: the chart of the control plane holds an object
-//! of one of them.
+//! of one of them, and whoever goes on with objects of the others needs them as well.
 
 use crate::cluster::Told;
 use anyhow::bail;
@@ -9,24 +9,29 @@ use kube::api::Api;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// The kind of which the chart has an object.
-const NEEDED: &str = "peerauthentications.security.istio.io";
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Returns once it is served.
-pub async fn established(client: &Client) -> anyhow::Result<()> {
+/// Returns once all of these are served, whoever brought them.
+pub async fn established(client: &Client, names: &[String]) -> anyhow::Result<()> {
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     let deadline = Instant::now() + PATIENCE;
-    loop {
-        let found = definitions.get_opt(NEEDED).await.doing(|| format!("cannot read the definition {NEEDED}"))?;
-        let conditions = found.and_then(|found| found.status).and_then(|status| status.conditions).unwrap_or_default();
-        if conditions.iter().any(|condition| condition.type_ == "Established" && condition.status == "True") {
-            return Ok(());
+    for name in names {
+        loop {
+            let found = definitions.get_opt(name).await.doing(|| format!("cannot read the definition {name}"))?;
+            if found.as_ref().is_some_and(is_established) {
+                break;
+            }
+            if Instant::now() > deadline {
+                bail!("the API server does not serve {name}; `kubectl describe crd {name}` says why");
+            }
+            sleep(PAUSE).await;
         }
-        if Instant::now() > deadline {
-            bail!("the API server does not serve {NEEDED}; `kubectl describe crd {NEEDED}` says why");
-        }
-        sleep(PAUSE).await;
     }
+    Ok(())
+}
+
+fn is_established(definition: &CustomResourceDefinition) -> bool {
+    let conditions = definition.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|condition| condition.type_ == "Established" && condition.status == "True")
 }

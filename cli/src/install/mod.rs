@@ -80,7 +80,7 @@ async fn install(args: &InstallArgs, helm: &Helm, charts: &Charts) -> anyhow::Re
         progress.done("namespace", "meltemi-system made, with Pod Security \"restricted\"");
     }
     helm.apply(CRDS, &charts.chart(CRDS), &[])?;
-    definitions::established(&client).await?;
+    definitions::established(&client, &charts::definitions()).await?;
     progress.done("definitions", "Istio's kinds are known to the cluster (Helm release meltemi-crds)");
     let release = names::control_plane(&args.revision);
     helm.apply(&release, &charts.chart(CHART), &args.chart_values())?;
