@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cluster::{Cluster, Options, Programs, echo};
-use libtest_mimic::Trial;
+use libtest_mimic::{Failed, Trial};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -17,11 +17,15 @@ pub fn tests() -> Vec<Trial> {
     vec![
         test("leftovers::a_dropped_cluster_leaves_nothing", dropped),
         test("leftovers::an_interrupted_program_leaves_nothing_and_removes_what_a_killed_one_left", interrupted),
+        test("leftovers::programs_of_two_sandboxes_do_not_wait_for_each_other", two_sandboxes),
     ]
 }
 
 /// How long the kernel and child processes may take to be gone.
 const LIMIT: Duration = Duration::from_secs(15);
+
+/// What the name of every cluster begins with.
+const PREFIX: &str = "meltemi-cluster-";
 
 fn dropped() -> Outcome {
     let before = traces()?;
@@ -29,46 +33,86 @@ fn dropped() -> Outcome {
     cluster.load(&echo(cluster.programs())?)?;
     workloads::echo(&cluster, "default", "server")?;
     ensure!(traces()?.len() > before.len() + 20, "this test does not see what a cluster consists of");
+    let name = cluster.name().to_owned();
     drop(cluster);
-    gone(&before)
+    gone(&before, &[name])
 }
 
 fn interrupted() -> Outcome {
     let before = traces()?;
-    let mut killed = start()?;
-    kill(Pid::from_raw(killed.id().try_into()?), Signal::SIGKILL)?;
-    killed.wait()?;
-    let mut interrupted = start()?;
-    kill(Pid::from_raw(interrupted.id().try_into()?), Signal::SIGINT)?;
-    let mut said = String::new();
-    interrupted.stdout.take().expect("piped").read_to_string(&mut said)?;
-    let status = interrupted.wait()?;
-    ensure!(status.success(), "{status}: {said}");
-    gone(&before)
+    let mut killed = Started::wait(start(&[])?)?;
+    kill(Pid::from_raw(killed.child.id().try_into()?), Signal::SIGKILL)?;
+    killed.child.wait()?;
+    let interrupted = Started::wait(start(&[])?)?;
+    let names = [killed.name, interrupted.name.clone()];
+    interrupted.interrupt()?;
+    gone(&before, &names)
 }
 
-/// The program behind `make cluster`, up to the moment at which it says how to use it.
-fn start() -> Result<Child, Box<dyn std::error::Error>> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cluster"));
-    // It shall make a sandbox of its own.
-    command.env_remove("MELTEMI_SANDBOX").env("MELTEMI", "none").stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut child = command.spawn()?;
-    let mut output = BufReader::new(child.stdout.take().expect("piped"));
-    let mut said = String::new();
-    while !said.contains("Ctrl-C") {
-        if output.read_line(&mut said)? == 0 {
-            return Err(format!("the program ended: {said}").into());
-        }
+/// Both have the same port, each on a loopback of its own.
+fn two_sandboxes() -> Outcome {
+    let before = traces()?;
+    let elsewhere = ["unshare", "--net", "sh", "-c", "ip link set lo up && exec \"$0\""];
+    let both = [start(&[])?, start(&elsewhere)?];
+    let both = both.into_iter().map(Started::wait).collect::<Result<Vec<Started>, _>>()?;
+    let names: Vec<String> = both.iter().map(|program| program.name.clone()).collect();
+    ensure!(names[0] != names[1], "one kubeconfig for two clusters: {}", names[0]);
+    for name in &names {
+        let file = Programs::find()?.folder().join("kubeconfig").join(name);
+        ensure!(fs::read_to_string(&file)?.contains("https://127.0.0.1:"), "{} is no kubeconfig", file.display());
     }
-    child.stdout = Some(output.into_inner());
-    Ok(child)
+    both.into_iter().try_for_each(Started::interrupt)?;
+    gone(&before, &names)
 }
 
-/// Fails unless everything that was not there before is gone soon.
-fn gone(before: &BTreeSet<String>) -> Outcome {
+/// The program behind `make cluster`, run by another one if there are `words`.
+fn start(words: &[&str]) -> std::io::Result<Child> {
+    let program = env!("CARGO_BIN_EXE_cluster");
+    let words = [words, &[program]].concat();
+    let mut command = Command::new(words[0]);
+    // It shall make a sandbox of its own.
+    command.args(&words[1..]).env_remove("MELTEMI_SANDBOX").env("MELTEMI", "none");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()
+}
+
+/// The program, once it has said how to use its cluster.
+struct Started {
+    child: Child,
+    output: BufReader<ChildStdout>,
+    /// Of the cluster, and of its kubeconfig.
+    name: String,
+}
+
+impl Started {
+    fn wait(mut child: Child) -> Result<Started, Failed> {
+        let mut output = BufReader::new(child.stdout.take().expect("piped"));
+        let mut said = String::new();
+        while !said.contains("Ctrl-C") {
+            ensure!(output.read_line(&mut said)? > 0, "the program ended: {said}");
+        }
+        let named = said.split_once(PREFIX).and_then(|(_, rest)| rest.split_whitespace().next());
+        let name = format!("{PREFIX}{}", named.ok_or_else(|| format!("no kubeconfig: {said}"))?);
+        Ok(Started { child, output, name })
+    }
+
+    /// Ctrl-C; fails unless the program ends well.
+    fn interrupt(mut self) -> Outcome {
+        kill(Pid::from_raw(self.child.id().try_into()?), Signal::SIGINT)?;
+        let mut said = String::new();
+        self.output.read_to_string(&mut said)?;
+        let status = self.child.wait()?;
+        ensure!(status.success(), "{status}: {said}");
+        Ok(())
+    }
+}
+
+/// Fails unless everything that was not there before is gone soon. Clusters of other names are those of somebody else, who
+/// may start and end them at any time.
+fn gone(before: &BTreeSet<String>, own: &[String]) -> Outcome {
     let started = Instant::now();
+    let foreign = |trace: &str| trace.contains(PREFIX) && !own.iter().any(|name| trace.contains(name));
     loop {
-        let left: Vec<String> = traces()?.difference(before).cloned().collect();
+        let left: Vec<String> = traces()?.difference(before).filter(|trace| !foreign(trace)).cloned().collect();
         if left.is_empty() {
             return Ok(());
         }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -104,10 +105,10 @@ impl PublicKubeconfig {
         let failed = || |source| ClusterError::Io { what: format!("kubeconfig in {}", folder.display()), source };
         fs::create_dir_all(&folder).map_err(failed())?;
         remove_those_of_the_dead(&folder).map_err(failed())?;
-        let path = folder.join(address.port().to_string());
+        // Not by the port: clusters of several sandboxes may have the same one, each in a network of its own.
+        let path = folder.join(cluster.name());
+        let alive = claim(&path).map_err(failed())?;
         cluster.kubeconfig().with_server(&format!("https://{address}")).write(&path)?;
-        let alive = File::open(&path).map_err(failed())?;
-        alive.lock().map_err(failed())?;
         Ok(PublicKubeconfig { path, _alive: alive })
     }
 }
@@ -120,10 +121,25 @@ impl Drop for PublicKubeconfig {
     }
 }
 
+/// A new file that only its owner may read, and the lock on it.
+fn claim(path: &Path) -> std::io::Result<File> {
+    loop {
+        let file = File::options().create(true).append(true).mode(0o600).open(path)?;
+        file.lock()?;
+        // Somebody who tidies up may have taken it away before the lock was ours.
+        let opened = file.metadata()?.ino();
+        if path.metadata().is_ok_and(|present| present.ino() == opened) {
+            return Ok(file);
+        }
+    }
+}
+
 fn remove_those_of_the_dead(folder: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+        // Gone already means that somebody else tidies up, too; locked, that the cluster lives.
+        let Ok(file) = File::open(&path) else { continue };
+        if file.try_lock().is_ok() {
             fs::remove_file(path)?;
         }
     }

@@ -117,6 +117,11 @@ impl Cluster {
         }
     }
 
+    /// A name that no other cluster of the machine has, in whatever sandbox: that of its control group.
+    pub fn name(&self) -> &str {
+        self.site.control_group.trim_start_matches('/')
+    }
+
     /// Where things are.
     pub fn addresses(&self) -> &Addresses {
         &self.site.addresses
