@@ -8,6 +8,7 @@ mod api;
 mod basics;
 mod calls;
 mod conformance;
+mod helm;
 mod install;
 mod installed;
 mod leftovers;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         basics::tests(),
         leftovers::tests(),
         install::tests(),
+        helm::tests(),
         opting::tests(),
         traffic::tests(),
         strict::tests(),
