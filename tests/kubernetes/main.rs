@@ -21,6 +21,7 @@ mod strict;
 mod traffic;
 mod twins;
 mod workloads;
+mod wrong;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         install::tests(),
         helm::tests(),
         opting::tests(),
+        wrong::tests(),
         traffic::tests(),
         strict::tests(),
         rollout::tests(),

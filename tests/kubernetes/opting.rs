@@ -12,7 +12,6 @@ pub fn tests() -> Vec<Trial> {
     vec![
         on_mesh("opting::labels_of_namespaces_and_pods_decide", labels),
         on_mesh("opting::kubernetes_and_the_control_plane_are_never_touched", never),
-        on_mesh("opting::a_wrong_object_is_refused_with_the_reason", wrong_objects),
     ]
 }
 
@@ -81,31 +80,4 @@ fn has_sidecar(mesh: &Installed, namespace: &str, metadata: &Value) -> Result<bo
     let made = api::create(&mesh.cluster, &path, &pod).map_err(|error| format!("{namespace}: {metadata}: {error}"))?;
     let added = made["spec"]["initContainers"].as_array().into_iter().flatten();
     Ok(added.into_iter().any(|container| container["name"] == "istio-proxy"))
-}
-
-fn wrong_objects(mesh: &Installed) -> Outcome {
-    mesh.namespace("wrong", "")?;
-    let route = |spec: &str| {
-        format!("{{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {{name: web}}, spec: {spec}}}")
-    };
-    for (object, told) in [
-        (
-            route(r#"{hosts: [web], http: [{match: [{uri: {regex: "a("}}], route: [{destination: {host: web}}]}]}"#),
-            ["VirtualService wrong/web", "spec.http[0].match[0].uri.regex"],
-        ),
-        (
-            route(r#"{hosts: [web], http: [{route: [{destination: {host: web}}], timeout: soon}]}"#),
-            // By a rule of the definition itself.
-            ["VirtualService \"web\"", "spec.http[0].timeout"],
-        ),
-    ] {
-        let refused = mesh.apply("wrong", &object).err().map(|error| error.to_string());
-        let Some(refused) = refused else { return Err(format!("taken: {object}").into()) };
-        for part in told {
-            ensure!(refused.contains(part), "{part:?} is not in: {refused}");
-        }
-    }
-    mesh.apply("wrong", &route(r#"{hosts: [web], http: [{route: [{destination: {host: web}}], timeout: 3s}]}"#))?;
-    mesh.cluster.kubectl(&["delete", "namespace", "wrong", "--wait=false"])?;
-    Ok(())
 }
