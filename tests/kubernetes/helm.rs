@@ -57,6 +57,9 @@ fn fails_without_a_control_plane(cluster: &Cluster) -> Outcome {
     cluster.kubectl(&["wait", "--namespace", SYSTEM, "--for=delete", "pod", "--selector=app=meltemi"])?;
     let answer = helm(cluster, &["test", "meltemi", "--timeout", "10s"]);
     ensure!(answer.is_err(), "a test without control plane succeeded: {answer:?}");
+    let log = cluster.kubectl(&["logs", "--namespace", SYSTEM, "meltemi-test", "--container=sidecar"])?;
+    println!("{log}");
+    ensure!(log.contains("meltemi.meltemi-system.svc:15012"), "the log does not say what is missing: {log}");
     scale("--replicas=1")?;
     cluster.kubectl(&["rollout", "status", "--namespace", SYSTEM, "--timeout=90s", "deployment/meltemi"])?;
     // The pod of the test that failed, which stays to be looked at, makes room for the next one.

@@ -1,16 +1,19 @@
-//! What the control plane itself made, which Helm knows nothing of: the leader's Lease, its own CA, the roots in every
-//! namespace.
+//! What Helm knows nothing of: what the control plane itself made, which is the leader's Lease, its own CA and the roots in
+//! every namespace, and the pods of tests that failed.
 
 use super::Outcome;
 use crate::cluster::{self, Told};
 use crate::names::{LEASE, OWN_CA, PLUGGED_IN_CA, ROOTS, SYSTEM};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::api::{Api, DeleteParams, ListParams};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
+
+/// Label of the pod of `helm test`, which stays to be looked at when it failed.
+const TESTS: &str = "app.kubernetes.io/name=meltemi-test";
 
 /// Removes them; a CA that a person plugged in is left.
 pub async fn remove(client: &Client, outcome: &mut Outcome) -> anyhow::Result<()> {
@@ -29,7 +32,22 @@ pub async fn remove(client: &Client, outcome: &mut Outcome) -> anyhow::Result<()
     {
         outcome.left.push(format!("Secret {SYSTEM}/{PLUGGED_IN_CA}: a CA that you plugged in"));
     }
+    remove_tests(client, outcome).await?;
     remove_roots(client, outcome).await
+}
+
+async fn remove_tests(client: &Client, outcome: &mut Outcome) -> anyhow::Result<()> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), SYSTEM);
+    let failed = cluster::list(pods.clone(), ListParams::default().labels(TESTS), |pod| pod.metadata.name).await;
+    for name in failed.doing(|| format!("cannot list the pods of {SYSTEM}"))?.into_iter().flatten() {
+        // At once, for it keeps the namespace from being removed.
+        match pods.delete(&name, &DeleteParams::default().grace_period(0)).await {
+            Err(error) if cluster::is_absent(&error) => {}
+            deleted => drop(deleted.doing(|| format!("cannot remove the Pod {SYSTEM}/{name}"))?),
+        }
+        outcome.removed.push(format!("Pod {SYSTEM}/{name}, a `helm test` that had failed"));
+    }
+    Ok(())
 }
 
 async fn remove_roots(client: &Client, outcome: &mut Outcome) -> anyhow::Result<()> {
