@@ -15,6 +15,7 @@ mod leftovers;
 mod lossless;
 mod many;
 mod opting;
+mod revisions;
 mod rollout;
 mod shared;
 mod strict;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         traffic::tests(),
         strict::tests(),
         rollout::tests(),
+        revisions::tests(),
         admission::tests(),
         many::tests(),
         conformance::tests(),

@@ -2,7 +2,7 @@
 //! not call sends it nothing.
 
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lab::Lab;
 use libtest_mimic::Trial;
@@ -17,6 +17,7 @@ pub fn tests() -> Vec<Trial> {
     vec![
         test("cost::memory_is_equal_in_a_mesh_of_100_and_of_5000_services", memory),
         test("cost::an_endpoint_change_of_a_service_that_is_not_called_sends_nothing", silence),
+        test("cost::hosts_without_an_address_are_nothing_to_who_calls_an_address", hosts),
     ]
 }
 
@@ -127,5 +128,29 @@ fn silence() -> Outcome {
     })?;
     let after = updates(&lab)?;
     ensure!(after - before == 1.0, "{} messages came for one change that concerns the sidecar", after - before);
+    Ok(())
+}
+
+/// Hosts without an address share the listener of their port; who calls a Service of that port needs none of them.
+fn hosts() -> Outcome {
+    let config = Config::echo();
+    let names: String = (0..250).map(|number| format!("host-{number}.example, ")).collect();
+    let entry = format!(
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: hosts, namespace: test}}\nspec:\n  \
+         hosts: [{names}]\n  ports: [{{name: http, number: 80, protocol: HTTP}}]\n  resolution: STATIC\n  \
+         endpoints: [{{address: 10.44.2.11, ports: {{http: 8080}}}}]\n"
+    );
+    config.write("hosts.yaml", &entry);
+    let lab = config.start()?;
+    let client = lab.pod("client")?;
+    let listeners = || -> Result<String, Box<dyn std::error::Error>> { Ok(client.admin("/config_dump")?.text()) };
+    ensure!(client.get(([10, 96, 2, 10], 80), "/")?.status == 200, "a called service does not answer");
+    let known = listeners()?;
+    ensure!(known.contains("10.96.2.10_80") && !known.contains("host-1.example"), "{known}");
+    let started = Instant::now();
+    let answer = lab::http::get(client.connect(([192, 0, 2, 1], 80))?, "host-1.example", "/", &[])?;
+    println!("250 hosts without an address are learnt with the first call in {:?}", started.elapsed());
+    ensure!(answer.status == 200, "a host without an address answers {}", answer.status);
+    ensure!(listeners()?.contains("host-1.example"), "the answer did not come by its route");
     Ok(())
 }

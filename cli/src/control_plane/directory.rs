@@ -2,6 +2,7 @@
 
 use super::args::{DirectoryArgs, SharedArgs};
 use super::serve::{Parts, own_identity, serve};
+use crate::names;
 use anyhow::Context;
 use citadel::ca::CertificateAuthority;
 use citadel::server::CertificateService;
@@ -11,9 +12,6 @@ use pilot::world::Mesh;
 use pilot::{Pilot, PilotOptions, SourceOptions};
 use record::Metrics;
 use std::sync::Arc;
-
-/// What the control plane is called where there is no cluster to say so.
-const NAMESPACE: &str = "meltemi-system";
 
 pub(super) async fn run(shared: SharedArgs, args: DirectoryArgs) -> anyhow::Result<()> {
     let metrics = Metrics::new();
@@ -27,6 +25,7 @@ pub(super) async fn run(shared: SharedArgs, args: DirectoryArgs) -> anyhow::Resu
     let mesh = Mesh { trust_domain: shared.trust_domain.as_str().into(), ..Mesh::default() };
     let pilot = Pilot::start(PilotOptions { source: SourceOptions::Directory(config_dir), mesh }, &metrics)?;
     let certificates = CertificateService::new(authority.clone(), tokens, &metrics);
-    let identity = own_identity(authority, &trust_domain, NAMESPACE)?;
+    // There is no cluster to say what it is called.
+    let identity = own_identity(authority, &trust_domain, names::SYSTEM, names::DEFAULT_REVISION)?;
     serve(shared, Parts { pilot, trust_domain, identity, certificates, metrics }).await
 }

@@ -52,7 +52,7 @@ pub(super) async fn run(shared: SharedArgs, args: KubernetesArgs) -> anyhow::Res
     tokio::spawn(follow);
     let tokens = TokenReviewer::new(client.clone(), &metrics);
     let certificates = CertificateService::new(authority.clone(), tokens, &metrics);
-    let identity = own_identity(authority.clone(), &trust_domain, &args.namespace)?;
+    let identity = own_identity(authority.clone(), &trust_domain, &args.namespace, &args.revision)?;
 
     webhooks(&args, &client, &identity, mesh, &metrics).await?;
     let election = controllers(&client, &args, &authority, &pilot, &metrics)?;

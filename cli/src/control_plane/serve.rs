@@ -2,6 +2,7 @@
 
 use super::args::SharedArgs;
 use super::pages;
+use crate::names;
 use anyhow::Context;
 use citadel::Identity;
 use citadel::ca::Authority;
@@ -94,14 +95,16 @@ pub(super) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// The control plane's own identity, renewed for as long as the process runs. Its names are those that clients of this
-/// control plane, or of an Istiod that it stands in for, verify.
+/// control plane, or of an Istiod that it stands in for, verify: the Service and the service account of its revision.
 pub(super) fn own_identity(
     authority: impl Into<Authority>,
     trust_domain: &TrustDomain,
     namespace: &str,
+    revision: &str,
 ) -> anyhow::Result<Identity> {
-    let dns = vec![format!("meltemi.{namespace}.svc"), "istiod.istio-system.svc".to_owned()];
-    let names = ServerNames { id: trust_domain.workload(namespace, "meltemi")?, dns, ttl: OWN_TTL };
+    let name = names::control_plane(revision);
+    let dns = vec![format!("{name}.{namespace}.svc"), "istiod.istio-system.svc".to_owned()];
+    let names = ServerNames { id: trust_domain.workload(namespace, &name)?, dns, ttl: OWN_TTL };
     let (identity, renewal) = server_identity(authority, names)?;
     tokio::spawn(renewal);
     Ok(identity)

@@ -143,7 +143,8 @@ impl Store {
             ResourceType::Listener => {
                 self.staged_listeners.remove(&name);
                 if gone.replaces(self.listeners.get(&name)) {
-                    self.put_listener(name, gone.known());
+                    self.put_listener(name.clone(), gone.known());
+                    self.want_any_instead(&name);
                 }
             }
             ResourceType::Route => gone.apply(&mut self.tables.routes, &mut self.staged_routes, name),
@@ -164,7 +165,18 @@ impl Store {
             self.let_go_of_the_oldest(now);
         }
         self.demanded.insert(address, now);
-        self.demanded.insert(any_address(address), now);
+        self.want_any_instead(&listener_name(address).into());
+    }
+
+    /// Hosts without an address share a listener for each port, which may be large: it is asked for only when an address
+    /// turns out to have no listener of its own.
+    fn want_any_instead(&mut self, name: &Arc<str>) {
+        if let (Some(Known::Absent), Some(address)) = (self.listeners.get(name), parse_listener_name(name))
+            && let Some(at) = self.demanded.get(&address).copied()
+        {
+            let any = self.demanded.entry(any_address(address)).or_insert(at);
+            *any = at.max(*any);
+        }
     }
 
     /// When a destination was last asked for or used.
@@ -194,10 +206,15 @@ impl Store {
 
     /// Whether a connection to this address can be decided: its listener and all that it names are known.
     pub fn is_settled(&self, address: SocketAddr) -> bool {
-        [address, any_address(address)].iter().all(|address| {
-            let name = listener_name(*address);
-            self.listeners.contains_key(name.as_str()) && !self.staged_listeners.contains_key(name.as_str())
-        })
+        let known = |address| {
+            let name = listener_name(address);
+            self.listeners.get(name.as_str()).filter(|_| !self.staged_listeners.contains_key(name.as_str()))
+        };
+        match known(address) {
+            None => false,
+            Some(Known::Absent) => known(any_address(address)).is_some(),
+            Some(_) => true,
+        }
     }
 
     /// Puts in force what waits for nothing more. Returns whether anything changed.

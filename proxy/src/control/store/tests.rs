@@ -78,7 +78,6 @@ fn settled() -> Store {
     let mut store = Store::new(15001, 15006);
     store.demand(address(), 0);
     store.wishes();
-    store.remove(ResourceType::Listener, "0.0.0.0_9000");
     store.accept("10.96.0.1_9000", tcp_listener("a"), 0);
     store.wishes();
     store.accept("a", cluster("a"), 0);
@@ -92,8 +91,7 @@ fn settled() -> Store {
 fn a_demand_asks_step_by_step_for_all_that_a_connection_needs() {
     let mut store = Store::new(15001, 15006);
     store.demand(address(), 0);
-    assert_eq!(names(&store.wishes().add), ["LDS 0.0.0.0_9000", "LDS 10.96.0.1_9000"]);
-    store.remove(ResourceType::Listener, "0.0.0.0_9000");
+    assert_eq!(names(&store.wishes().add), ["LDS 10.96.0.1_9000"]);
     store.accept("10.96.0.1_9000", tcp_listener("a"), 0);
     store.settle(0);
     assert!(!store.is_settled(address()), "its cluster is not known");
@@ -113,11 +111,32 @@ fn what_does_not_exist_is_settled_too() {
     let mut store = Store::new(15001, 15006);
     store.demand(address(), 0);
     store.wishes();
-    store.remove(ResourceType::Listener, "0.0.0.0_9000");
     store.remove(ResourceType::Listener, "10.96.0.1_9000");
+    store.settle(0);
+    assert!(!store.is_settled(address()), "there may be hosts without an address");
+    assert_eq!(names(&store.wishes().add), ["LDS 0.0.0.0_9000"]);
+    store.remove(ResourceType::Listener, "0.0.0.0_9000");
     store.settle(0);
     assert!(store.is_settled(address()));
     assert!(matches!(store.tables().destinations[&address()].listener, Known::Absent));
+}
+
+#[test]
+fn a_service_that_goes_makes_way_for_hosts_without_an_address() {
+    let mut store = settled();
+    store.remove(ResourceType::Listener, "10.96.0.1_9000");
+    store.settle(1);
+    assert!(!store.is_settled(address()));
+    assert_eq!(names(&store.wishes().add), ["LDS 0.0.0.0_9000"]);
+    store.accept("0.0.0.0_9000", tcp_listener("a"), 1);
+    store.settle(1);
+    assert!(!store.is_settled(address()), "its cluster is not known any more");
+    store.wishes();
+    store.accept("a", cluster("a"), 1);
+    store.wishes();
+    store.accept("a", endpoints(), 1);
+    store.settle(1);
+    assert!(store.is_settled(address()));
 }
 
 #[test]
@@ -168,7 +187,6 @@ fn a_destination_that_lapsed_is_asked_for_again() {
     store.lapse(4000, 3600);
     store.wishes();
     store.remove(ResourceType::Listener, "10.96.0.1_9000");
-    store.remove(ResourceType::Listener, "0.0.0.0_9000");
     store.settle(4000);
     assert!(store.tables().destinations.is_empty(), "taken for an address of nobody");
     assert!(!store.is_settled(address()));
@@ -188,7 +206,6 @@ fn a_listener_refused_from_the_start_is_known_as_refused() {
     let mut store = Store::new(15001, 15006);
     store.demand(address(), 0);
     store.wishes();
-    store.remove(ResourceType::Listener, "0.0.0.0_9000");
     store.refuse(ResourceType::Listener, "10.96.0.1_9000", "nonsense");
     store.settle(0);
     assert!(store.is_settled(address()));
@@ -203,7 +220,7 @@ fn what_nobody_uses_lapses_with_all_that_it_needed() {
     assert_eq!(store.wishes(), Wishes::default());
     store.lapse(4000, 3600);
     let dropped: Vec<String> = (0..3).flat_map(|_| names(&store.wishes().drop)).collect();
-    assert_eq!(dropped, ["LDS 0.0.0.0_9000", "LDS 10.96.0.1_9000", "CDS a", "EDS a"]);
+    assert_eq!(dropped, ["LDS 10.96.0.1_9000", "CDS a", "EDS a"]);
     assert!(store.tables().destinations.is_empty() && store.tables().clusters.is_empty());
 }
 
@@ -244,8 +261,7 @@ fn a_destination_with_an_open_connection_does_not_lapse() {
     let mut store = settled();
     let open = store.tables().destinations[&address()].usage.open();
     store.lapse(10_000, 3600);
-    let dropped = names(&store.wishes().drop);
-    assert_eq!(dropped, ["LDS 0.0.0.0_9000"], "the connection still routes by it");
+    assert_eq!(store.wishes(), Wishes::default(), "the connection still routes by it");
     drop(open);
     store.lapse(20_000, 3600);
     assert_eq!(names(&store.wishes().drop), ["LDS 10.96.0.1_9000"]);
