@@ -10,6 +10,7 @@ use cluster::{Cluster, Options, Programs, echo};
 use libtest_mimic::{Failed, Trial};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 
 use crate::{Outcome, ensure, test, workloads};
 
@@ -57,9 +58,11 @@ fn two_sandboxes() -> Outcome {
     let both = both.into_iter().map(Started::wait).collect::<Result<Vec<Started>, _>>()?;
     let names: Vec<String> = both.iter().map(|program| program.name.clone()).collect();
     ensure!(names[0] != names[1], "one kubeconfig for two clusters: {}", names[0]);
+    let folder = Programs::find()?.folder().join("kubeconfig");
     for name in &names {
-        let file = Programs::find()?.folder().join("kubeconfig").join(name);
-        ensure!(fs::read_to_string(&file)?.contains("https://127.0.0.1:"), "{} is no kubeconfig", file.display());
+        let config: Value = serde_json::from_str(&fs::read_to_string(folder.join(name))?)?;
+        let server = &config["clusters"][0]["cluster"]["server"];
+        ensure!(server == "https://127.0.0.1:6443", "the ports differ, which proves nothing: {server}");
     }
     both.into_iter().try_for_each(Started::interrupt)?;
     gone(&before, &names)

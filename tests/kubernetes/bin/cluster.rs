@@ -10,7 +10,7 @@ use std::time::Instant;
 use cluster::{Cluster, ClusterError, Options, echo};
 use lab::sandbox::Sandbox;
 use tokio::net::TcpStream;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The API server's port, here and, if it is free, on the host's loopback.
 const PORT: u16 = 6443;
@@ -41,8 +41,9 @@ fn serve(sandbox: &Sandbox) -> Result<(), Box<dyn std::error::Error>> {
     cluster.load(&echo(cluster.programs())?)?;
     install(&cluster);
     let file = PublicKubeconfig::write(&cluster, address)?;
+    let door = Door::open(&cluster)?;
     introduce(&cluster, &file.path, started);
-    wait_for_the_end(&cluster)?;
+    door.keep(&cluster);
     println!("\nending ...");
     Ok(())
 }
@@ -79,18 +80,29 @@ Ctrl-C ends it and leaves nothing behind.",
     );
 }
 
-/// Lets the host in until somebody wants the end.
-fn wait_for_the_end(cluster: &Cluster) -> std::io::Result<()> {
-    let inside = SocketAddr::from((cluster.addresses().node(), PORT));
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, PORT))?;
-    cluster.block_on(async move {
-        let mut end = signal(SignalKind::terminate())?;
-        tokio::select! {
-            () = lab::sandbox::relay(listener, move || TcpStream::connect(inside)) => {}
-            _ = end.recv() => {}
-        }
-        Ok(())
-    })
+/// The way in from the host, and the signal that ends it: both there before anybody is told to use them.
+struct Door {
+    listener: TcpListener,
+    end: Signal,
+}
+
+impl Door {
+    fn open(cluster: &Cluster) -> std::io::Result<Door> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, PORT))?;
+        let end = cluster.block_on(async { signal(SignalKind::terminate()) })?;
+        Ok(Door { listener, end })
+    }
+
+    /// Lets the host in until somebody wants the end.
+    fn keep(mut self, cluster: &Cluster) {
+        let inside = SocketAddr::from((cluster.addresses().node(), PORT));
+        cluster.block_on(async move {
+            tokio::select! {
+                () = lab::sandbox::relay(self.listener, move || TcpStream::connect(inside)) => {}
+                _ = self.end.recv() => {}
+            }
+        });
+    }
 }
 
 /// A kubeconfig that works from the host. It is locked while its cluster lives, and gone afterwards.
