@@ -32,13 +32,14 @@ pub async fn remove(client: &Client, outcome: &mut Outcome) -> anyhow::Result<()
     {
         outcome.left.push(format!("Secret {SYSTEM}/{PLUGGED_IN_CA}: a CA that you plugged in"));
     }
-    remove_tests(client, outcome).await?;
     remove_roots(client, outcome).await
 }
 
-async fn remove_tests(client: &Client, outcome: &mut Outcome) -> anyhow::Result<()> {
+/// Removes the pods of a release's tests.
+pub async fn remove_tests(client: &Client, release: &str, outcome: &mut Outcome) -> anyhow::Result<()> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), SYSTEM);
-    let failed = cluster::list(pods.clone(), ListParams::default().labels(TESTS), |pod| pod.metadata.name).await;
+    let of_release = ListParams::default().labels(&format!("{TESTS},app.kubernetes.io/instance={release}"));
+    let failed = cluster::list(pods.clone(), of_release, |pod| pod.metadata.name).await;
     for name in failed.doing(|| format!("cannot list the pods of {SYSTEM}"))?.into_iter().flatten() {
         // At once, for it keeps the namespace from being removed.
         match pods.delete(&name, &DeleteParams::default().grace_period(0)).await {

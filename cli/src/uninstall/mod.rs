@@ -72,6 +72,7 @@ async fn uninstall(args: &UninstallArgs, helm: &Helm) -> anyhow::Result<Outcome>
     }
     // A leader that still runs would write again what is removed below.
     wait_for_end(&client, &args.revision).await?;
+    leftovers::remove_tests(&client, &release, &mut outcome).await?;
     let others = control_planes(&client).await?;
     if !others.is_empty() {
         outcome.left.push(format!("the CA, the roots and Istio's kinds: {} uses them", others.join(", ")));
