@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::admin;
-use crate::capture::listen;
+use crate::capture::listen::{self, Port};
 use crate::control::Control;
 use crate::descriptors::Descriptors;
 use crate::handover::{Demand, Handover, Phase};
@@ -89,7 +89,7 @@ pub fn run(options: ProxyOptions) -> Result<(), ProxyError> {
 }
 
 fn open_sockets(options: &ProxyOptions) -> Result<Vec<Sockets>, ProxyError> {
-    let open = |port| listen::bind(SocketAddr::new(options.capture_address, port)).map_err(at("capture"));
+    let open = |port| listen::bind(SocketAddr::new(options.capture_address, port), Port::Shared).map_err(at("capture"));
     (0..options.workers.max(1))
         .map(|_| Ok(Sockets { outbound: open(options.outbound_port)?, inbound: open(options.inbound_port)? }))
         .collect()
@@ -143,7 +143,8 @@ async fn supervise(
     let mut interrupt = signal(SignalKind::interrupt()).map_err(at("cannot listen for SIGINT"))?;
     let (dump, dump_queue) = mpsc::channel(4);
     for (address, surface) in admin::surfaces(options) {
-        let listener = TcpListener::bind(address).await.map_err(at("cannot open an administration port"))?;
+        let listener = listen::bind(address, Port::Alone).and_then(TcpListener::from_std);
+        let listener = listener.map_err(at("cannot open an administration port"))?;
         tokio::spawn(admin::serve(listener, surface, handover.clone(), dump.clone()));
     }
     let renewing = citadel::client::run(ca_options(options, id.clone()), handover.identity.clone(), &handover.metrics);
