@@ -1,5 +1,6 @@
 //! The process: starts the control thread and the workers, and stops them in order.
 
+use std::cell::OnceCell;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tonic::transport::Channel;
 
 use crate::admin;
 use crate::capture::listen::{self, Port};
@@ -149,18 +151,12 @@ async fn supervise(
     }
     let renewing = citadel::client::run(ca_options(options, id.clone()), handover.identity.clone(), &handover.metrics);
     let channel = control_plane(handover)?;
-    let exporter = Exporter::start(
-        handover.metrics.clone(),
-        channel.clone(),
-        ExporterOptions {
-            interval: options.report_every,
-            resource: who_reports(handover),
-            ..ExporterOptions::default()
-        },
-    );
+    let exporter = OnceCell::new();
     let stopping = phase.clone();
     let configuring = async {
+        // Nothing before: a connection that was made without a certificate has none for as long as it lives.
         handover.identity.ready().await;
+        exporter.get_or_init(|| reporting(handover, channel.clone()));
         let (xds, events) = xds::client::start(xds::client::ClientOptions::new(options.node.clone(), channel));
         Control::new(handover.clone(), xds, phase, dump_queue).run(events, demands).await;
     };
@@ -176,10 +172,18 @@ async fn supervise(
         () = async { tokio::join!(renewing, configuring, forget_the_start(handover)); } => {}
         () = stop => {}
     }
-    if let Err(error) = exporter.shutdown(Duration::from_secs(2)).await {
+    if let Some(exporter) = exporter.into_inner()
+        && let Err(error) = exporter.shutdown(Duration::from_secs(2)).await
+    {
         tracing::warn!(%error, "the last metrics report was lost");
     }
     Ok(())
+}
+
+fn reporting(handover: &Handover, channel: Channel) -> Exporter {
+    let interval = handover.options.report_every;
+    let options = ExporterOptions { interval, resource: who_reports(handover), ..ExporterOptions::default() };
+    Exporter::start(handover.metrics.clone(), channel, options)
 }
 
 /// Lets go of what only the start needed, a moment after it.
@@ -220,7 +224,7 @@ fn ca_options(options: &ProxyOptions, id: SpiffeId) -> ClientOptions {
     }
 }
 
-fn control_plane(handover: &Handover) -> Result<tonic::transport::Channel, ProxyError> {
+fn control_plane(handover: &Handover) -> Result<Channel, ProxyError> {
     let options = &handover.options;
     let roots = Roots::File(options.root_file.clone());
     let tls = citadel::tls::control_plane_client(&roots, &handover.identity)

@@ -8,6 +8,7 @@ mod api;
 mod basics;
 mod calls;
 mod conformance;
+mod families;
 mod install;
 mod installed;
 mod leftovers;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         install::tests(),
         opting::tests(),
         traffic::tests(),
+        families::tests(),
         strict::tests(),
         rollout::tests(),
         admission::tests(),
