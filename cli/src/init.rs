@@ -1,5 +1,6 @@
 //! `meltemi init`: sets the redirect rules of the pod it runs in. Flags and their short forms are istio-iptables'.
 
+use crate::loopback;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
@@ -94,6 +95,9 @@ pub fn run(args: &InitArgs) -> anyhow::Result<()> {
             (true, _) => print!("{}", render(backend, &options, family)),
             (false, true) => cleanup(family)?,
             (false, false) => apply(backend, &options, family)?,
+        }
+        if let (IpAddr::V6(source), false) = (family.inbound_source(), args.dry_run) {
+            if args.cleanup_only { loopback::remove(source)? } else { loopback::add(source)? }
         }
     }
     Ok(())

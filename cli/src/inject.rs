@@ -155,7 +155,7 @@ mod tests {
             panic!("no proxy")
         };
         let text = format!("{proxy:?}");
-        for part in ["(\"app\", \"app\")", "(\"version\", \"v1\")", "0.0.0.0:15999", "0.0.0.0:15090"] {
+        for part in ["(\"app\", \"app\")", "(\"version\", \"v1\")", "[::]:15999", "[::]:15090"] {
             assert!(text.contains(part), "{part}: {text}");
         }
         for variable in containers[1]["env"].as_array().unwrap() {

@@ -13,6 +13,7 @@ mod init;
 mod inject;
 mod install;
 mod logging;
+mod loopback;
 mod names;
 mod pod_trouble;
 mod proxy;

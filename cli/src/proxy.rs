@@ -15,8 +15,8 @@ use xds::node::{NodeInfo, ON_DEMAND, USER_AGENT};
 pub struct ProxyArgs {
     #[command(flatten)]
     workload: WorkloadArgs,
-    /// Address of the capture sockets.
-    #[arg(long, default_value = "0.0.0.0")]
+    /// Address of the capture sockets; `::` takes connections of both families, here and below.
+    #[arg(long, default_value = "::")]
     capture_address: IpAddr,
     /// Port that outbound connections are redirected to.
     #[arg(long, default_value_t = 15001)]
@@ -28,10 +28,10 @@ pub struct ProxyArgs {
     #[arg(long, default_value = "127.0.0.1:15000")]
     admin: SocketAddr,
     /// Readiness.
-    #[arg(long, default_value = "0.0.0.0:15021")]
+    #[arg(long, default_value = "[::]:15021")]
     readiness: SocketAddr,
     /// Metrics in Prometheus' format; may be given several times.
-    #[arg(long, default_values = ["0.0.0.0:15020", "0.0.0.0:15090"])]
+    #[arg(long, default_values = ["[::]:15020", "[::]:15090"])]
     metrics: Vec<SocketAddr>,
     /// What the kubelet asks the application and asks here instead, below /app-health/ on the metrics' ports: JSON, as
     /// injection writes it.

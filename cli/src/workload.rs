@@ -26,6 +26,9 @@ pub struct WorkloadArgs {
     /// Address of the pod.
     #[arg(long, env = "INSTANCE_IP")]
     pub ip: IpAddr,
+    /// All addresses of the pod, comma-separated; without it there is the one.
+    #[arg(long, env = "INSTANCE_IPS", value_delimiter = ',')]
+    pub ips: Vec<IpAddr>,
     /// Name of the workload, such as its Deployment; the pod's name without one.
     #[arg(long, env = "ISTIO_META_WORKLOAD_NAME")]
     pub workload: Option<String>,
@@ -76,6 +79,12 @@ impl WorkloadArgs {
         named.unwrap_or_else(|| self.workload.as_ref().unwrap_or(&self.pod)).clone()
     }
 
+    /// All addresses of the pod, its own first.
+    pub fn ips(&self) -> Vec<IpAddr> {
+        let others = self.ips.iter().filter(|ip| **ip != self.ip);
+        std::iter::once(&self.ip).chain(others).copied().collect()
+    }
+
     /// The description that goes into every xDS stream.
     pub fn node(&self, user_agent: &str) -> NodeInfo {
         NodeInfo {
@@ -89,7 +98,7 @@ impl WorkloadArgs {
             workload: self.workload.clone().unwrap_or_else(|| self.pod.clone()),
             service_account: self.service_account.clone(),
             cluster_id: self.cluster_id.clone(),
-            instance_ips: vec![self.ip],
+            instance_ips: self.ips(),
             user_agent: user_agent.to_owned(),
             user_agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             ..NodeInfo::default()

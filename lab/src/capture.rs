@@ -5,7 +5,7 @@ use crate::namespaces::Namespaces;
 use nix::sys::socket::sockopt::{RcvBuf, ReceiveTimeout};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, setsockopt, socket};
 use nix::sys::time::{TimeVal, TimeValLike};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -23,9 +23,9 @@ pub struct Capture {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
     /// Who sent it.
-    pub source: SocketAddrV4,
+    pub source: SocketAddr,
     /// To whom.
-    pub destination: SocketAddrV4,
+    pub destination: SocketAddr,
     /// Its payload.
     pub payload: Vec<u8>,
 }
@@ -100,35 +100,53 @@ impl Frames {
     }
 }
 
-/// The TCP payload of an Ethernet frame with IPv4; `None` for anything else or no payload.
+/// The TCP payload of an Ethernet frame; `None` for anything else or no payload.
 fn segment(frame: &[u8]) -> Option<Segment> {
-    let word = |bytes: &[u8], at: usize| Some(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]));
-    if word(frame, 12)? != 0x0800 {
+    let (source, destination, tcp) = match word(frame, 12)? {
+        0x0800 => v4(frame.get(14..)?)?,
+        0x86dd => v6(frame.get(14..)?)?,
+        _ => return None,
+    };
+    let payload = tcp.get(usize::from(tcp.get(12)? >> 4) * 4..)?;
+    if payload.is_empty() {
         return None;
     }
-    let packet = frame.get(14..)?;
+    Some(Segment {
+        source: SocketAddr::new(source, word(tcp, 0)?),
+        destination: SocketAddr::new(destination, word(tcp, 2)?),
+        payload: payload.to_vec(),
+    })
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]))
+}
+
+/// Source, destination and TCP segment of a packet.
+fn v4(packet: &[u8]) -> Option<(IpAddr, IpAddr, &[u8])> {
     let header = usize::from(packet.first()? & 0x0f) * 4;
     let packet = packet.get(..usize::from(word(packet, 2)?))?;
     if *packet.get(9)? != 6 {
         return None;
     }
     let address = |at: usize| Some(Ipv4Addr::from(<[u8; 4]>::try_from(packet.get(at..at + 4)?).ok()?));
-    let tcp = packet.get(header..)?;
-    let payload = tcp.get(usize::from(tcp.get(12)? >> 4) * 4..)?;
-    if payload.is_empty() {
+    Some((address(12)?.into(), address(16)?.into(), packet.get(header..)?))
+}
+
+/// The same of version 6, without extension headers: nothing here writes them.
+fn v6(packet: &[u8]) -> Option<(IpAddr, IpAddr, &[u8])> {
+    let packet = packet.get(..40 + usize::from(word(packet, 4)?))?;
+    if *packet.get(6)? != 6 {
         return None;
     }
-    Some(Segment {
-        source: SocketAddrV4::new(address(12)?, word(tcp, 0)?),
-        destination: SocketAddrV4::new(address(16)?, word(tcp, 2)?),
-        payload: payload.to_vec(),
-    })
+    let address = |at: usize| Some(Ipv6Addr::from(<[u8; 16]>::try_from(packet.get(at..at + 16)?).ok()?));
+    Some((address(8)?.into(), address(24)?.into(), packet.get(40..)?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Frames, Segment};
-    use std::net::{Ipv4Addr, SocketAddrV4};
+    use std::net::{Ipv4Addr, SocketAddr};
 
     fn frame(mac: u8, payload: &[u8]) -> Vec<u8> {
         let mut frame = vec![mac; 12];
@@ -145,8 +163,8 @@ mod tests {
     fn only_payloads_that_crossed_the_wire_count() {
         let frames = Frames(vec![frame(2, b"hi"), frame(2, b""), frame(0, b"local"), vec![1, 2, 3]]);
         let expected = Segment {
-            source: SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 1), 8080),
-            destination: SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2), 80),
+            source: SocketAddr::from((Ipv4Addr::new(10, 0, 0, 1), 8080)),
+            destination: SocketAddr::from((Ipv4Addr::new(10, 0, 0, 2), 80)),
             payload: b"hi".to_vec(),
         };
         assert_eq!(frames.on_wire(), vec![expected]);

@@ -6,7 +6,7 @@ use crate::http::{self, Response};
 use crate::lab::LabOptions;
 use crate::process::Process;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,11 +33,13 @@ pub struct ControlPlane {
 impl ControlPlane {
     pub(crate) fn new(options: &LabOptions, fabric: Arc<Fabric>) -> ControlPlane {
         let tls = SocketAddr::new(IpAddr::V4(fabric.gateway), TLS_PORT);
+        // Both families, where there are pods of both.
+        let listen = fabric.gateway_v6.map_or(tls, |_| SocketAddr::from((Ipv6Addr::UNSPECIFIED, TLS_PORT)));
         let mut arguments = vec!["control-plane".to_owned()];
         for (flag, value) in [
             ("--config-dir", options.config_dir.display().to_string()),
             ("--state-dir", options.state_dir.join("control-plane").display().to_string()),
-            ("--listen", tls.to_string()),
+            ("--listen", listen.to_string()),
             ("--http", ControlPlane::http().to_string()),
             ("--trust-domain", options.trust_domain.clone()),
         ] {
@@ -59,6 +61,14 @@ impl ControlPlane {
     /// Where pods reach it.
     pub fn address(&self) -> SocketAddr {
         self.tls
+    }
+
+    /// Where a pod with this address reaches it.
+    pub fn address_for(&self, pod: IpAddr) -> SocketAddr {
+        match self.fabric.gateway_v6.filter(|_| pod.is_ipv6()) {
+            Some(gateway) => SocketAddr::from((gateway, TLS_PORT)),
+            None => self.tls,
+        }
     }
 
     /// Its HTTP address on the fabric's loopback.

@@ -144,10 +144,10 @@ impl Lab {
             let binds = names(&folder, &manifests.hosts(&spec.namespace))?;
             let namespaces = Namespaces::create(binds);
             let namespaces = namespaces.map_err(LabError::io(format!("namespaces of {}", spec.full_name())))?;
-            let address = control_plane.address();
+            let address = control_plane.address_for(spec.ip());
             pods.push(Arc::new(Pod::new(spec.clone(), namespaces, folder, address, Arc::clone(&options))));
         }
-        let addresses: Vec<_> = pods.iter().map(|pod| (pod.ip(), pod.namespaces())).collect();
+        let addresses: Vec<_> = pods.iter().map(|pod| (pod.spec().ips.as_slice(), pod.namespaces())).collect();
         fabric.connect(&addresses)?;
         Ok(Lab { pods, control_plane, fabric, options })
     }

@@ -2,7 +2,7 @@
 //! Everything else in the directory is the control plane's business.
 
 use crate::error::LabError;
-use k8s_openapi::api::core::v1::{Container, EnvVar, Pod, Service};
+use k8s_openapi::api::core::v1::{Container, EnvVar, Pod, PodStatus, Service};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,8 +22,8 @@ pub struct PodSpec {
     pub labels: BTreeMap<String, String>,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
-    /// `status.podIP`.
-    pub ip: Ipv4Addr,
+    /// `status.podIPs`, the first of which is `status.podIP`; never empty.
+    pub ips: Vec<IpAddr>,
     /// The image of the first container.
     pub image: String,
     /// `command` and `args` of the first container, as written.
@@ -40,6 +40,11 @@ impl PodSpec {
     /// `namespace/name`.
     pub fn full_name(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
+    }
+
+    /// Its first address.
+    pub fn ip(&self) -> IpAddr {
+        self.ips.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
     }
 
     /// Whether it gets a sidecar: the label `sidecar.istio.io/inject` says no, or nothing.
@@ -62,7 +67,7 @@ struct ServiceName {
     name: String,
     namespace: String,
     /// None for a headless service, which stands for its pods.
-    address: Option<IpAddr>,
+    addresses: Vec<IpAddr>,
     selector: BTreeMap<String, String>,
 }
 
@@ -99,7 +104,9 @@ impl Manifests {
         // A service hides a pod of the same name, as in a cluster, where pods have no names to look up.
         let hidden = |name: &str| self.services.iter().any(|service| service.name == name);
         for pod in self.pods.iter().filter(|pod| !hidden(&pod.name)) {
-            text.push_str(&format!("{} {}\n", pod.ip, pod.name));
+            for ip in &pod.ips {
+                text.push_str(&format!("{ip} {}\n", pod.name));
+            }
         }
         for service in &self.services {
             let qualified = format!("{}.{}", service.name, service.namespace);
@@ -118,15 +125,15 @@ impl Manifests {
     }
 
     fn addresses(&self, service: &ServiceName) -> Vec<IpAddr> {
-        if let Some(address) = service.address {
-            return vec![address];
+        if !service.addresses.is_empty() {
+            return service.addresses.clone();
         }
         let selected = |pod: &&PodSpec| {
             pod.namespace == service.namespace
                 && !service.selector.is_empty()
                 && service.selector.iter().all(|(key, value)| pod.labels.get(key) == Some(value))
         };
-        self.pods.iter().filter(selected).map(|pod| IpAddr::V4(pod.ip)).collect()
+        self.pods.iter().filter(selected).flat_map(|pod| pod.ips.iter().copied()).collect()
     }
 }
 
@@ -153,12 +160,10 @@ fn pod(document: Value) -> Result<PodSpec, String> {
     let name = pod.metadata.name.ok_or("Pod: metadata.name is missing")?;
     let namespace = pod.metadata.namespace.unwrap_or_else(|| "default".to_owned());
     let problem = |field: &str, what: &str| format!("Pod {namespace}/{name}: {field}: {what}");
-    let address = pod.status.and_then(|status| status.pod_ip);
-    let address = address.ok_or_else(|| problem("status.podIP", "is missing; the lab gives the pod this address"))?;
-    let ip = address.parse().map_err(|_| problem("status.podIP", &format!("{address:?} is no IPv4 address")))?;
+    let ips = addresses(pod.status.unwrap_or_default()).map_err(|what| problem("status.podIP", &what))?;
     let spec = pod.spec.ok_or_else(|| problem("spec", "is missing"))?;
     let container = spec.containers.into_iter().next().ok_or_else(|| problem("spec.containers", "is empty"))?;
-    let env = environment(&container, &name, &namespace, &address);
+    let env = environment(&container, &name, &namespace, &ips);
     let ports = container.ports.iter().flatten().filter_map(|port| u16::try_from(port.container_port).ok()).collect();
     Ok(PodSpec {
         name,
@@ -166,7 +171,7 @@ fn pod(document: Value) -> Result<PodSpec, String> {
         service_account: spec.service_account_name.unwrap_or_else(|| "default".to_owned()),
         labels: pod.metadata.labels.unwrap_or_default(),
         annotations: pod.metadata.annotations.unwrap_or_default(),
-        ip,
+        ips,
         image: container.image.unwrap_or_default(),
         command: container.command.unwrap_or_default(),
         args: container.args.unwrap_or_default(),
@@ -175,14 +180,29 @@ fn pod(document: Value) -> Result<PodSpec, String> {
     })
 }
 
+/// `podIPs`, or `podIP` where a manifest has nothing else.
+fn addresses(status: PodStatus) -> Result<Vec<IpAddr>, String> {
+    let listed = status.pod_ips.unwrap_or_default().into_iter().map(|listed| listed.ip);
+    let mut texts: Vec<String> = listed.collect();
+    if texts.is_empty() {
+        texts.extend(status.pod_ip);
+    }
+    if texts.is_empty() {
+        return Err("is missing; the lab gives the pod this address".to_owned());
+    }
+    texts.iter().map(|text| text.parse().map_err(|_| format!("{text:?} is no address"))).collect()
+}
+
 /// Plain values and the fields of the downward API that a lab can know.
-fn environment(container: &Container, name: &str, namespace: &str, ip: &str) -> Vec<(String, String)> {
+fn environment(container: &Container, name: &str, namespace: &str, ips: &[IpAddr]) -> Vec<(String, String)> {
+    let listed: Vec<String> = ips.iter().map(ToString::to_string).collect();
     let field = |variable: &EnvVar| {
         let path = variable.value_from.as_ref()?.field_ref.as_ref()?.field_path.as_str();
         match path {
             "metadata.name" => Some(name.to_owned()),
             "metadata.namespace" => Some(namespace.to_owned()),
-            "status.podIP" => Some(ip.to_owned()),
+            "status.podIP" => listed.first().cloned(),
+            "status.podIPs" => Some(listed.join(",")),
             _ => None,
         }
     };
@@ -196,7 +216,10 @@ fn service(document: Value) -> Result<ServiceName, String> {
     Ok(ServiceName {
         name: service.metadata.name.ok_or("Service: metadata.name is missing")?,
         namespace: service.metadata.namespace.unwrap_or_else(|| "default".to_owned()),
-        address: spec.cluster_ip.and_then(|address| address.parse().ok()),
+        addresses: match spec.cluster_ips {
+            Some(all) => all.iter().filter_map(|address| address.parse().ok()).collect(),
+            None => spec.cluster_ip.and_then(|address| address.parse().ok()).into_iter().collect(),
+        },
         selector: spec.selector.unwrap_or_default(),
     })
 }
@@ -262,7 +285,7 @@ spec: {hosts: [api.example.com, "*.example.org"], endpoints: [{address: 10.44.9.
         let manifests = manifests(OBJECTS).unwrap();
         let pod = &manifests.pods[0];
         assert_eq!(pod.full_name(), "shop/catalog-v1");
-        assert_eq!((pod.service_account.as_str(), pod.ip.to_string().as_str()), ("catalog", "10.44.0.21"));
+        assert_eq!((pod.service_account.as_str(), pod.ip().to_string().as_str()), ("catalog", "10.44.0.21"));
         assert_eq!((pod.args.as_slice(), pod.ports.as_slice()), (["catalog".to_owned()].as_slice(), [8080].as_slice()));
         assert_eq!(pod.env, [("VERSION", "v1"), ("ME", "catalog-v1")].map(|(a, b)| (a.to_owned(), b.to_owned())));
         assert!(!pod.has_sidecar());

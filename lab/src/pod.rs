@@ -10,7 +10,7 @@ use crate::process::Process;
 use crate::redirect;
 use crate::sidecar::{self, Papers, SidecarKind};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,9 +49,9 @@ impl Pod {
         &self.spec
     }
 
-    /// Its address.
-    pub fn ip(&self) -> Ipv4Addr {
-        self.spec.ip
+    /// Its first address.
+    pub fn ip(&self) -> IpAddr {
+        self.spec.ip()
     }
 
     /// Its folder: `token`, `root-cert.pem`, `proxy.log`, `app.log`, `init.log`.
@@ -193,7 +193,7 @@ impl Pod {
         let process = Arc::new(self.spawn("proxy", self.meltemi(arguments))?);
         *lock(&self.sidecar) = Some((kind, Arc::clone(&process)));
         process.wait_ready("readiness on port 15021", self.options.start_timeout, || {
-            let answer = self.get((Ipv4Addr::LOCALHOST, READINESS_PORT), "/healthz/ready");
+            let answer = self.get((self.ip(), READINESS_PORT), "/healthz/ready");
             answer.is_ok_and(|response| response.status == 200)
         })
     }

@@ -53,7 +53,7 @@ mod tests {
             service_account: "c".to_owned(),
             labels: BTreeMap::new(),
             annotations,
-            ip: Ipv4Addr::LOCALHOST,
+            ips: vec![Ipv4Addr::LOCALHOST.into()],
             image: String::new(),
             command: Vec::new(),
             args: Vec::new(),

@@ -1,5 +1,6 @@
 //! The process: starts the control thread and the workers, and stops them in order.
 
+use std::cell::OnceCell;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,9 +17,10 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tonic::transport::Channel;
 
 use crate::admin;
-use crate::capture::listen;
+use crate::capture::listen::{self, Port};
 use crate::control::Control;
 use crate::descriptors::Descriptors;
 use crate::handover::{Demand, Handover, Phase};
@@ -89,7 +91,7 @@ pub fn run(options: ProxyOptions) -> Result<(), ProxyError> {
 }
 
 fn open_sockets(options: &ProxyOptions) -> Result<Vec<Sockets>, ProxyError> {
-    let open = |port| listen::bind(SocketAddr::new(options.capture_address, port)).map_err(at("capture"));
+    let open = |port| listen::bind(SocketAddr::new(options.capture_address, port), Port::Shared).map_err(at("capture"));
     (0..options.workers.max(1))
         .map(|_| Ok(Sockets { outbound: open(options.outbound_port)?, inbound: open(options.inbound_port)? }))
         .collect()
@@ -143,23 +145,18 @@ async fn supervise(
     let mut interrupt = signal(SignalKind::interrupt()).map_err(at("cannot listen for SIGINT"))?;
     let (dump, dump_queue) = mpsc::channel(4);
     for (address, surface) in admin::surfaces(options) {
-        let listener = TcpListener::bind(address).await.map_err(at("cannot open an administration port"))?;
+        let listener = listen::bind(address, Port::Alone).and_then(TcpListener::from_std);
+        let listener = listener.map_err(at("cannot open an administration port"))?;
         tokio::spawn(admin::serve(listener, surface, handover.clone(), dump.clone()));
     }
     let renewing = citadel::client::run(ca_options(options, id.clone()), handover.identity.clone(), &handover.metrics);
     let channel = control_plane(handover)?;
-    let exporter = Exporter::start(
-        handover.metrics.clone(),
-        channel.clone(),
-        ExporterOptions {
-            interval: options.report_every,
-            resource: who_reports(handover),
-            ..ExporterOptions::default()
-        },
-    );
+    let exporter = OnceCell::new();
     let stopping = phase.clone();
     let configuring = async {
+        // Nothing before: a connection that was made without a certificate has none for as long as it lives.
         handover.identity.ready().await;
+        exporter.get_or_init(|| reporting(handover, channel.clone()));
         let (xds, events) = xds::client::start(xds::client::ClientOptions::new(options.node.clone(), channel));
         Control::new(handover.clone(), xds, phase, dump_queue).run(events, demands).await;
     };
@@ -175,10 +172,18 @@ async fn supervise(
         () = async { tokio::join!(renewing, configuring, forget_the_start(handover)); } => {}
         () = stop => {}
     }
-    if let Err(error) = exporter.shutdown(Duration::from_secs(2)).await {
+    if let Some(exporter) = exporter.into_inner()
+        && let Err(error) = exporter.shutdown(Duration::from_secs(2)).await
+    {
         tracing::warn!(%error, "the last metrics report was lost");
     }
     Ok(())
+}
+
+fn reporting(handover: &Handover, channel: Channel) -> Exporter {
+    let interval = handover.options.report_every;
+    let options = ExporterOptions { interval, resource: who_reports(handover), ..ExporterOptions::default() };
+    Exporter::start(handover.metrics.clone(), channel, options)
 }
 
 /// Lets go of what only the start needed, a moment after it.
@@ -219,7 +224,7 @@ fn ca_options(options: &ProxyOptions, id: SpiffeId) -> ClientOptions {
     }
 }
 
-fn control_plane(handover: &Handover) -> Result<tonic::transport::Channel, ProxyError> {
+fn control_plane(handover: &Handover) -> Result<Channel, ProxyError> {
     let options = &handover.options;
     let roots = Roots::File(options.root_file.clone());
     let tls = citadel::tls::control_plane_client(&roots, &handover.identity)

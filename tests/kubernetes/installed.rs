@@ -83,7 +83,8 @@ impl Installed {
     }
 
     fn prepare() -> Result<Installed, ClusterError> {
-        let cluster = Cluster::start(Options::default())?;
+        // Those who install see to a cluster of one family (`install.rs`).
+        let cluster = Cluster::start(Options { dual_stack: true, ..Options::default() })?;
         cluster.gateway_api_crds()?;
         cluster.load(&echo(cluster.programs())?)?;
         cluster.load_meltemi(&meltemi())?;

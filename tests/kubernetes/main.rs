@@ -8,6 +8,7 @@ mod api;
 mod basics;
 mod calls;
 mod conformance;
+mod families;
 mod helm;
 mod install;
 mod installed;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         opting::tests(),
         wrong::tests(),
         traffic::tests(),
+        families::tests(),
         strict::tests(),
         rollout::tests(),
         revisions::tests(),

@@ -165,7 +165,7 @@ fn sidecar(pod: &Pod) -> Result<Process, Box<dyn std::error::Error>> {
         "--service-account",
         &spec.service_account,
     ]);
-    command.args(["--ip", &spec.ip.to_string(), "--control-plane", &std::net::SocketAddr::from(ADDRESS).to_string()]);
+    command.args(["--ip", &spec.ip().to_string(), "--control-plane", &std::net::SocketAddr::from(ADDRESS).to_string()]);
     command.args(["--trust-domain", "cluster.local", "--mark", "1337"]);
     command.arg("--root-cert").arg(pod.folder().join("root-cert.pem")).arg("--token").arg(pod.folder().join("token"));
     let process = pod.spawn("hostile-proxy", command)?;

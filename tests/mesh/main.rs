@@ -9,6 +9,7 @@ mod config;
 mod cost;
 mod descriptors;
 mod discovery;
+mod dual_stack;
 mod faults;
 mod gateway_routes;
 mod h2spec;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         protocols::tests(),
         discovery::tests(),
         mtls::tests(),
+        dual_stack::tests(),
         multiplex::tests(),
         weights::tests(),
         gateway_routes::tests(),

@@ -21,6 +21,7 @@ pub fn tests() -> Vec<Trial> {
         test("mtls::the_wire_carries_tls13_with_x25519mlkem768_and_no_plaintext", on_the_wire),
         test("mtls::a_client_without_a_certificate_is_refused_under_strict_and_served_under_permissive", modes),
         test("mtls::strict_closes_plaintext_connections_that_are_open", strict_closes),
+        test("mtls::a_report_before_the_first_certificate_keeps_no_proxy_from_its_configuration", early_report),
         test("mtls::a_certificate_names_its_spiffe_id_and_nothing_else", names),
     ]
 }
@@ -112,6 +113,17 @@ fn meshed(lab: &Lab) -> Result<u16, Box<dyn std::error::Error>> {
 fn counted(lab: &Lab, series: &str) -> Outcome {
     let text = lab.pod("echo-v1")?.admin("/stats/prometheus")?.text();
     ensure!(text.lines().any(|line| line.starts_with(series)), "{series} is not among the metrics");
+    Ok(())
+}
+
+/// The connection of the report had no certificate, and the configuration came over the same one.
+fn early_report() -> Outcome {
+    let config = Config::echo();
+    let mut options = config.options();
+    options.proxy_args.iter_mut().filter(|argument| *argument == "1s").for_each(|every| *every = "10ms".to_owned());
+    // It starts only when all sidecars are ready.
+    let lab = Lab::start(options)?;
+    ensure!(meshed(&lab)? == 200, "no answer");
     Ok(())
 }
 

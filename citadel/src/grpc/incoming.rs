@@ -64,6 +64,7 @@ impl Acceptor {
             };
             match accepted {
                 Ok((stream, remote)) => {
+                    let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
                     backoff = FIRST_BACKOFF;
                     if let Some(slot) = self.admit(remote) {
                         self.greet(stream, remote, slot);

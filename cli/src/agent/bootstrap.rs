@@ -3,7 +3,7 @@
 use crate::workload::WorkloadArgs;
 use anyhow::Context;
 use serde_json::{Value, json};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::Path;
 
 const ADMIN_PORT: u16 = 15000;
@@ -18,8 +18,10 @@ const SO_MARK: u32 = 36;
 /// # Errors
 /// When the control plane's address has no port.
 pub fn envoy(workload: &WorkloadArgs, sds_socket: &Path) -> anyhow::Result<Value> {
-    let mut listeners = vec![forward("readiness", READINESS_PORT, "/healthz/ready", "/ready")];
-    listeners.extend(METRICS_PORTS.map(|port| forward("metrics", port, "/stats/prometheus", "/stats/prometheus")));
+    let ips = workload.ips();
+    let mut listeners = vec![forward("readiness", &ips, READINESS_PORT, "/healthz/ready", "/ready")];
+    let metrics = "/stats/prometheus";
+    listeners.extend(METRICS_PORTS.map(|port| forward("metrics", &ips, port, metrics, metrics)));
     let mut bootstrap = json!({
         "node": node(workload),
         "admin": { "address": address("127.0.0.1", ADMIN_PORT) },
@@ -60,7 +62,7 @@ fn node(workload: &WorkloadArgs) -> Value {
             "WORKLOAD_NAME": info.workload,
             "SERVICE_ACCOUNT": info.service_account,
             "CLUSTER_ID": info.cluster_id,
-            "INSTANCE_IPS": workload.ip.to_string(),
+            "INSTANCE_IPS": workload.ips().iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
         },
     })
 }
@@ -129,9 +131,8 @@ fn address(host: &str, port: u16) -> Value {
     json!({ "socket_address": { "address": host, "port_value": port } })
 }
 
-/// A listener that gives one path of the admin port to everybody.
-fn forward(name: &str, port: u16, path: &str, admin_path: &str) -> Value {
-    let any = SocketAddr::from(([0, 0, 0, 0], port));
+/// A listener that gives one path of the admin port to everybody who reaches one of the pod's addresses.
+fn forward(name: &str, ips: &[IpAddr], port: u16, path: &str, admin_path: &str) -> Value {
     let route = json!({
         "match": { "path": path },
         "route": { "cluster": "prometheus_stats", "prefix_rewrite": admin_path },
@@ -146,9 +147,12 @@ fn forward(name: &str, port: u16, path: &str, admin_path: &str) -> Value {
         }],
     });
     let filter = json!({ "name": "envoy.filters.network.http_connection_manager", "typed_config": manager });
+    let families = [("0.0.0.0", ips.iter().any(IpAddr::is_ipv4)), ("::", ips.iter().any(IpAddr::is_ipv6))];
+    let mut any = families.iter().filter(|(_, there)| *there).map(|(any, _)| address(any, port));
     json!({
         "name": format!("{name}-{port}"),
-        "address": address(&any.ip().to_string(), port),
+        "address": any.next(),
+        "additional_addresses": any.map(|more| json!({ "address": more })).collect::<Vec<_>>(),
         "filter_chains": [{ "filters": [filter] }],
     })
 }
@@ -198,6 +202,21 @@ mod tests {
         assert_eq!(kind("[fd00::1]:15012").unwrap(), "STATIC");
         assert_eq!(kind("istiod.istio-system.svc:15012").unwrap(), "STRICT_DNS");
         assert!(kind("istiod.istio-system.svc").is_err());
+    }
+
+    #[test]
+    fn what_everybody_may_read_is_there_in_the_families_of_the_pod() {
+        let listeners = |more: &[&str]| {
+            let bootstrap = envoy(&workload(more), Path::new("/w/sds.sock")).unwrap();
+            let first = &bootstrap["static_resources"]["listeners"][0];
+            let more = &first["additional_addresses"][0]["address"]["socket_address"]["address"];
+            [&first["address"]["socket_address"]["address"], more].map(|address| address.as_str().map(str::to_owned))
+        };
+        assert_eq!(listeners(&[]), [Some("0.0.0.0".to_owned()), None]);
+        let both = ["--ips=10.44.1.21,fd44::21"];
+        assert_eq!(listeners(&both), [Some("0.0.0.0".to_owned()), Some("::".to_owned())]);
+        let node = &envoy(&workload(&both), Path::new("/w/sds.sock")).unwrap()["node"];
+        assert_eq!(node["metadata"]["INSTANCE_IPS"], "10.44.1.21,fd44::21");
     }
 
     #[test]

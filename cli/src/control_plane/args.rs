@@ -23,7 +23,7 @@ pub struct ControlPlaneArgs {
 #[derive(Debug, Args)]
 pub(super) struct SharedArgs {
     /// Address of the TLS port.
-    #[arg(long, default_value = "0.0.0.0:15012")]
+    #[arg(long, default_value = "[::]:15012")]
     pub(super) listen: SocketAddr,
     /// Address of the HTTP port for people: status of every object, edges, metrics. Keep it on loopback.
     #[arg(long, default_value = "127.0.0.1:15014")]

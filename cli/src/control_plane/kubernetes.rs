@@ -75,7 +75,7 @@ async fn webhooks(
     let (labels, following) = watch_namespaces(client.clone());
     tokio::spawn(following);
     let webhooks = Webhooks::new(injector, Arc::new(mesh), labels, metrics);
-    let (listener, stop) = (bind(address).await?, stopped()?);
+    let (listener, stop) = (bind(address)?, stopped()?);
     let (identity, metrics) = (identity.clone(), metrics.clone());
     tokio::spawn(async move {
         if let Err(error) = pilot::webhook::serve(listener, &identity, &metrics, webhooks, stop).await {

@@ -3,7 +3,6 @@
 use super::args::SharedArgs;
 use super::pages;
 use crate::names;
-use anyhow::Context;
 use citadel::Identity;
 use citadel::ca::Authority;
 use citadel::grpc::PeerInfo;
@@ -14,6 +13,7 @@ use citadel::tls;
 use citadel::tls::ClientAuth;
 use hub::{Hub, MeshState, WantedShare};
 use pilot::Pilot;
+use proxy::capture::listen::{self, Port};
 use record::Metrics;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -40,9 +40,9 @@ pub(super) struct Parts {
 pub(super) async fn serve(args: SharedArgs, parts: Parts) -> anyhow::Result<()> {
     let hub = Hub::with_metrics(Arc::new(Shares(parts.pilot.clone())), parts.metrics.clone());
     let people = hub.router().merge(pages::for_people(parts.pilot.clone()));
-    let people = axum::serve(bind(args.http).await?, people);
-    let machines = monitoring(args.monitoring, &parts).await?;
-    let secure = bind(args.listen).await?;
+    let people = axum::serve(bind(args.http)?, people);
+    let machines = monitoring(args.monitoring, &parts)?;
+    let secure = bind(args.listen)?;
     let stop = stopped()?;
     let proxies = async {
         tokio::select! {
@@ -73,12 +73,12 @@ async fn serve_proxies(secure: TcpListener, hub: &Hub, parts: Parts) -> anyhow::
 }
 
 /// The port for machines; without one, nothing for ever.
-async fn monitoring(
+fn monitoring(
     address: Option<SocketAddr>,
     parts: &Parts,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + use<>> {
     let listener = match address {
-        Some(address) => Some(bind(address).await?),
+        Some(address) => Some(bind(address)?),
         None => None,
     };
     let pages = pages::for_machines(parts.pilot.clone(), parts.metrics.clone());
@@ -90,8 +90,9 @@ async fn monitoring(
     })
 }
 
-pub(super) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))
+/// A listening socket; `::` takes connections of both families.
+pub(super) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    Ok(TcpListener::from_std(listen::bind(address, Port::Alone)?)?)
 }
 
 /// The control plane's own identity, renewed for as long as the process runs. Its names are those that clients of this

@@ -23,7 +23,7 @@ pub use ask::Question;
 pub use visitors::Visits;
 
 use std::future::Future;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What an application of the shop is.
@@ -78,7 +78,7 @@ pub struct Application {
 pub fn run(role: Role, application: Application) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, application.port));
+        let address = everywhere(application.port);
         match role {
             Role::Visitors(visits) => visitors::run(visits, stopped()?).await,
             Role::Frontend { catalog } => frontend::run(&catalog, application, stopped()?).await,
@@ -90,6 +90,12 @@ pub fn run(role: Role, application: Application) -> anyhow::Result<()> {
             Role::Ask(question) => ask::run(question, stopped()?).await,
         }
     })
+}
+
+/// Every address of the pod, of both families where the kernel has both.
+fn everywhere(port: u16) -> SocketAddr {
+    let has_ipv6 = std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
+    if has_ipv6 { (Ipv6Addr::UNSPECIFIED, port).into() } else { (Ipv4Addr::UNSPECIFIED, port).into() }
 }
 
 /// Resolves on the first SIGTERM or SIGINT.

@@ -1,6 +1,6 @@
 //! The HTTP/1.1 server of the shop's applications, with a stop that loses nothing.
 
-use super::Application;
+use super::{Application, everywhere};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -9,7 +9,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -34,7 +33,7 @@ where
     H: Fn(Ask) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Answer> + Send,
 {
-    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, application.port))).await?;
+    let listener = TcpListener::bind(everywhere(application.port)).await?;
     let (leaving, watch_leaving) = watch::channel(false);
     let mut connections = JoinSet::new();
     tokio::pin!(stop);

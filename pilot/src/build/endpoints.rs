@@ -92,16 +92,18 @@ impl Build<'_> {
     }
 
     /// While a slice is split or merged, an address may be in two of them: the better state counts. A pod with addresses
-    /// of both families is one endpoint, at that of the family that the service lists first; clients of a headless
-    /// service dial either.
+    /// of both families is one endpoint, so that it gets one share of the traffic: at the address of the family that the
+    /// service lists first, with the other beside it. Clients of a headless service dial either.
     fn in_slices(&self, service: &Service, slices: &[&EndpointSlice], nodes: &Nodes<'_>) -> Vec<Endpoint> {
         let mut found = BTreeMap::<EndpointAddress, Endpoint>::new();
-        let first = first_family(service, slices);
+        let first = FirstFamily::of(service, slices);
         for slice in slices {
             let ports = slice_ports(service, slice);
             for listed in &slice.endpoints {
                 for address in listed.addresses.iter().filter(|address| first.admits(listed, **address)) {
-                    let endpoint = self.in_slice(&service.namespace, *address, listed, &ports, nodes);
+                    let other = first.other(listed, *address, &ports);
+                    let endpoint =
+                        Endpoint { other, ..self.in_slice(&service.namespace, *address, listed, &ports, nodes) };
                     let known = found.entry(endpoint.address.clone()).or_insert_with(|| endpoint.clone());
                     known.state = known.state.min(endpoint.state);
                     let more = endpoint.ports.iter().filter(|port| !known.ports.contains(port)).copied();
@@ -124,6 +126,7 @@ impl Build<'_> {
         let workload = self.workload_behind(namespace, address, listed, nodes);
         Endpoint {
             address: EndpointAddress::Ip(address),
+            other: None,
             ports: ports.to_vec(),
             locality: nodes.locality(&listed.node, &listed.zone),
             weight: 1,
@@ -166,8 +169,7 @@ impl Build<'_> {
             let selects = service.selector.as_ref().is_some_and(|s| pod.workload.labels.selected_by(s));
             if selects && key.namespace == service.namespace {
                 let workload = nodes.located(&pod.workload);
-                for address in &pod.addresses {
-                    let endpoint = of_pod(service, pod, *address, &workload);
+                if let Some(endpoint) = of_pod(service, pod, &workload) {
                     found.insert(endpoint.address.clone(), endpoint);
                 }
             }
@@ -199,21 +201,43 @@ struct FirstFamily<'a> {
     is_ipv4: bool,
     /// The pods that have an address of it.
     pods: HashSet<&'a str>,
+    /// Addresses of the other family by pod, with the ports that are served there.
+    others: HashMap<&'a str, (IpAddr, Vec<EndpointPort>)>,
 }
 
-impl FirstFamily<'_> {
+impl<'a> FirstFamily<'a> {
+    fn of(service: &Service, slices: &[&'a EndpointSlice]) -> Self {
+        let is_ipv4 = service.addresses.first().is_none_or(IpAddr::is_ipv4);
+        let mut first = Self { is_ipv4, pods: HashSet::new(), others: HashMap::new() };
+        if service.addresses.iter().all(|address| address.is_ipv4() == is_ipv4) {
+            return first;
+        }
+        for slice in slices {
+            let ports = slice_ports(service, slice);
+            slice.endpoints.iter().for_each(|listed| first.note(listed, &ports));
+        }
+        first
+    }
+
+    fn note(&mut self, listed: &'a SliceEndpoint, ports: &[EndpointPort]) {
+        let (Some(pod), Some(address)) = (listed.pod.as_deref(), listed.addresses.first()) else { return };
+        if address.is_ipv4() == self.is_ipv4 {
+            self.pods.insert(pod);
+        } else {
+            self.others.insert(pod, (*address, ports.to_vec()));
+        }
+    }
+
     /// Whether an address takes part.
     fn admits(&self, listed: &SliceEndpoint, address: IpAddr) -> bool {
         address.is_ipv4() == self.is_ipv4 || !listed.pod.as_deref().is_some_and(|pod| self.pods.contains(pod))
     }
-}
 
-fn first_family<'a>(service: &Service, slices: &[&'a EndpointSlice]) -> FirstFamily<'a> {
-    let is_ipv4 = service.addresses.first().is_none_or(IpAddr::is_ipv4);
-    let both = service.addresses.iter().any(|address| address.is_ipv4() != is_ipv4);
-    let listed = slices.iter().filter(|_| both).flat_map(|slice| &slice.endpoints);
-    let of_it = listed.filter(|listed| listed.addresses.iter().any(|address| address.is_ipv4() == is_ipv4));
-    FirstFamily { is_ipv4, pods: of_it.filter_map(|listed| listed.pod.as_deref()).collect() }
+    /// Where the pod is in the other family, with the same ports.
+    fn other(&self, listed: &SliceEndpoint, address: IpAddr, ports: &[EndpointPort]) -> Option<IpAddr> {
+        let (other, served) = self.others.get(listed.pod.as_deref()?)?;
+        (address.is_ipv4() == self.is_ipv4 && served == ports).then_some(*other)
+    }
 }
 
 /// A name that the data plane resolves, with the ports that clients dial there.
@@ -221,6 +245,7 @@ fn named(service: &Service, name: &Arc<str>) -> Endpoint {
     let ports = service.ports.iter().map(|port| EndpointPort { service_port: port.number, number: port.number });
     Endpoint {
         address: EndpointAddress::Name(name.clone()),
+        other: None,
         ports: ports.collect(),
         workload: None,
         locality: Locality::default(),
@@ -230,20 +255,23 @@ fn named(service: &Service, name: &Arc<str>) -> Endpoint {
     }
 }
 
-fn of_pod(service: &Service, pod: &Pod, address: IpAddr, workload: &Arc<Workload>) -> Endpoint {
+/// A pod is one endpoint at its first address, whatever else it has.
+fn of_pod(service: &Service, pod: &Pod, workload: &Arc<Workload>) -> Option<Endpoint> {
+    let address = *pod.addresses.first()?;
     let ports = service
         .ports
         .iter()
         .filter_map(|port| Some(EndpointPort { service_port: port.number, number: target(pod, port)? }));
-    Endpoint {
+    Some(Endpoint {
         address: EndpointAddress::Ip(address),
+        other: pod.addresses.iter().copied().find(|other| other.is_ipv4() != address.is_ipv4()),
         ports: ports.collect(),
         workload: Some(workload.clone()),
         locality: workload.locality.clone(),
         weight: 1,
         state: EndpointState::Ready,
         mtls: workload.mtls,
-    }
+    })
 }
 
 /// A slice without its service leads nowhere yet, and so does a port that the service does not have. The order in

@@ -12,7 +12,7 @@ use xds::{Resource, ResourceType};
 use super::index::Index;
 use super::pool::Pool;
 use crate::diff::{Changed, Key};
-use crate::generate::{self, Generated, Varies, Viewer};
+use crate::generate::{self, Families, Generated, Varies, Viewer};
 use crate::model::{Labels, ObjectRef};
 use crate::world::World;
 
@@ -48,6 +48,7 @@ struct Slot {
     namespace: Arc<str>,
     labels: Option<Labels>,
     address: Option<IpAddr>,
+    families: Option<Families>,
 }
 
 #[derive(Debug)]
@@ -142,6 +143,7 @@ impl Cache {
         let before = *known;
         known.by_labels |= varies.by_labels;
         known.by_address |= varies.by_address;
+        known.by_families |= varies.by_families;
         let split = *known != before;
         let slot = Slot::of(viewer, kind, name.clone(), *known);
         self.drop_entry(&slot);
@@ -204,6 +206,7 @@ impl Slot {
             namespace: viewer.namespace.clone(),
             labels: varies.by_labels.then(|| viewer.labels.clone()),
             address: varies.by_address.then_some(viewer.address),
+            families: varies.by_families.then_some(viewer.families),
         }
     }
 }

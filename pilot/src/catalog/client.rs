@@ -13,7 +13,7 @@ use xds::node::NodeInfo;
 use xds::server::Refusal;
 
 use super::needs::{Group, Name};
-use crate::generate::Viewer;
+use crate::generate::{Families, Viewer};
 use crate::model::{Labels, Workload};
 use crate::world::World;
 
@@ -102,7 +102,8 @@ impl Client {
             Some(pod) => pod.labels.clone(),
             None => Labels::new(node.labels.clone()),
         };
-        Ok(Self::new(id, node, Viewer { namespace: peer.namespace().into(), labels, address }, &peer))
+        let families = Families::of(node.instance_ips.iter().copied().chain([address]));
+        Ok(Self::new(id, node, Viewer { namespace: peer.namespace().into(), labels, address, families }, &peer))
     }
 
     fn new(id: u64, node: &NodeInfo, viewer: Viewer, peer: &SpiffeId) -> Self {

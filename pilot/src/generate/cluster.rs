@@ -1,16 +1,15 @@
 //! Clusters: where requests of a service port or subset can go, and how connections there are made.
 
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use xds::cluster::cluster::{ClusterDiscoveryType, DiscoveryType, DnsLookupFamily, EdsClusterConfig, LbPolicy};
+use xds::cluster::cluster::{ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbPolicy};
 use xds::cluster::{CircuitBreakers, Cluster, circuit_breakers::Thresholds};
-use xds::core::BindConfig;
 use xds::endpoint::ClusterLoadAssignment;
 
+use super::families::Families;
 use super::names::ClusterName;
 use super::view::View;
-use super::wrappers::{duration, socket_address, uint32};
+use super::wrappers::{duration, uint32};
 use super::{ads, auto_mtls, endpoint, load_balancer, provenance, upstream_protocol, workload};
 use crate::model::{DestinationRule, Host, LoadBalancer, ObjectRef, PolicyLevel, Protocol, Resolution, Service};
 
@@ -18,8 +17,6 @@ use crate::model::{DestinationRule, Host, LoadBalancer, ObjectRef, PolicyLevel, 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often names are resolved again (MeshConfig `dnsRefreshRate`); a shorter TTL goes before it.
 const DNS_REFRESH: Duration = Duration::from_secs(60);
-/// The source address of connections to the workload itself: the redirect rules let it through.
-const INBOUND_SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 6);
 
 /// The cluster with this name; `None` when there is no such service, port or subset.
 pub(super) fn generate(view: &View<'_>, name: &ClusterName) -> Option<Cluster> {
@@ -28,7 +25,7 @@ pub(super) fn generate(view: &View<'_>, name: &ClusterName) -> Option<Cluster> {
         ClusterName::Workload(ip, port) => workload::cluster(view, name, *ip, *port),
         ClusterName::Inbound(port) => inbound(view, name, *port),
         ClusterName::Passthrough => Some(passthrough(name)),
-        ClusterName::InboundPassthrough => Some(to_the_workload(original_destination(name))),
+        ClusterName::InboundPassthrough => Some(to_the_workload(view, original_destination(name))),
         ClusterName::BlackHole => Some(discovered(name, DiscoveryType::Static)),
     }
 }
@@ -59,7 +56,7 @@ fn outbound(view: &View<'_>, name: &ClusterName, port: u16, subset: Option<&str>
     match discovery {
         DiscoveryType::Eds => cluster.eds_cluster_config = Some(endpoints_over_ads()),
         DiscoveryType::StrictDns | DiscoveryType::LogicalDns => {
-            resolved(&mut cluster);
+            resolved(view.families(), &mut cluster);
             cluster.load_assignment = addresses;
         }
         DiscoveryType::Static | DiscoveryType::OriginalDst => {}
@@ -113,7 +110,7 @@ fn source<'a>(
 fn inbound(view: &View<'_>, name: &ClusterName, port: u16) -> Option<Cluster> {
     let info = view.own_workload()?;
     let declared = info.inbound.iter().find(|inbound| inbound.number == port)?;
-    let mut cluster = to_the_workload(original_destination(name));
+    let mut cluster = to_the_workload(view, original_destination(name));
     let source = declared.services.first().and_then(|first| view.service(&first.host)).map(|service| &service.source);
     if let Some(source) = source {
         view.shaped_by(source);
@@ -132,9 +129,8 @@ fn passthrough(name: &ClusterName) -> Cluster {
     cluster
 }
 
-fn to_the_workload(cluster: Cluster) -> Cluster {
-    let bind = BindConfig { source_address: Some(socket_address(INBOUND_SOURCE, 0)), ..BindConfig::default() };
-    Cluster { upstream_bind_config: Some(bind), ..cluster }
+fn to_the_workload(view: &View<'_>, cluster: Cluster) -> Cluster {
+    Cluster { upstream_bind_config: Some(view.families().inbound_source()), ..cluster }
 }
 
 /// Goes where the client dialled.
@@ -171,8 +167,8 @@ fn endpoints_over_ads() -> EdsClusterConfig {
 
 // Envoy prefers an extension to these fields, but has not taken them away and every data plane knows them.
 #[allow(deprecated)]
-fn resolved(cluster: &mut Cluster) {
-    cluster.dns_lookup_family = DnsLookupFamily::V4Preferred as i32;
+fn resolved(families: Families, cluster: &mut Cluster) {
+    cluster.dns_lookup_family = families.of_names() as i32;
     cluster.dns_refresh_rate = duration(DNS_REFRESH);
     cluster.respect_dns_ttl = true;
 }

@@ -1,10 +1,12 @@
 //! Endpoints: the addresses behind a cluster, grouped by where they run.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use xds::cluster::cluster::DiscoveryType;
 use xds::core::{self, Metadata};
+use xds::endpoint::endpoint::AdditionalAddress;
 use xds::endpoint::lb_endpoint::HostIdentifier;
 use xds::endpoint::{ClusterLoadAssignment, LbEndpoint, LocalityLbEndpoints};
 use xds::{string_value, struct_of};
@@ -106,13 +108,23 @@ fn known(view: &View<'_>, endpoint: &Endpoint, number: u16) -> LbEndpoint {
     LbEndpoint {
         metadata: metadata(view, endpoint, number),
         load_balancing_weight: uint32(endpoint.weight.max(1)),
-        ..named(host, number)
+        ..at(host, endpoint.other, number)
     }
 }
 
 fn named(host: String, number: u16) -> LbEndpoint {
-    let endpoint =
-        xds::endpoint::Endpoint { address: address(host, u32::from(number)), ..xds::endpoint::Endpoint::default() };
+    at(host, None, number)
+}
+
+/// An address or a name, and the address of the other family.
+fn at(host: String, other: Option<IpAddr>, number: u16) -> LbEndpoint {
+    let port = u32::from(number);
+    let more = |ip| AdditionalAddress { address: address(ip, port) };
+    let endpoint = xds::endpoint::Endpoint {
+        address: address(host, port),
+        additional_addresses: other.map(more).into_iter().collect(),
+        ..xds::endpoint::Endpoint::default()
+    };
     LbEndpoint { host_identifier: Some(HostIdentifier::Endpoint(endpoint)), ..LbEndpoint::default() }
 }
 

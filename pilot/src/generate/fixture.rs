@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::Viewer;
+use super::{Families, Viewer};
 use crate::build::{Snapshot, build};
 use crate::catalog::MeshCatalog;
 use crate::diff::diff;
@@ -88,7 +88,7 @@ pub(crate) fn http_route(name: &str, namespace: &str, parent: &str, rules: &str)
 
 /// A proxy without labels.
 pub(crate) fn viewer(namespace: &str, address: [u8; 4]) -> Viewer {
-    Viewer { namespace: namespace.into(), labels: Labels::default(), address: address.into() }
+    Viewer { namespace: namespace.into(), labels: Labels::default(), address: address.into(), families: Families::V4 }
 }
 
 /// A client in the shop that serves nothing.

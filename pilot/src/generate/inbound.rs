@@ -2,7 +2,6 @@
 //! what PeerAuthentication accepts there and what the services that lead to it declare.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
 
 use xds::core::TrafficDirection;
 use xds::hcm::http_connection_manager::RouteSpecifier;
@@ -14,7 +13,7 @@ use super::names::{
     BLACK_HOLE_CLUSTER, ClusterName, INBOUND_CAPTURE_PORT, INBOUND_PASSTHROUGH_CLUSTER, VIRTUAL_INBOUND,
 };
 use super::view::View;
-use super::wrappers::{address, uint32};
+use super::wrappers::uint32;
 use super::{detection, mtls, provenance, route, tcp_route};
 use crate::model::{InboundPort, MtlsMode, Protocol};
 
@@ -34,12 +33,12 @@ pub(super) fn generate(view: &View<'_>) -> Listener {
     chains.extend(others.chains(view, mode(view, ANY_OTHER_PORT)));
     let mut listener = Listener {
         name: VIRTUAL_INBOUND.into(),
-        address: address(Ipv4Addr::UNSPECIFIED, u32::from(INBOUND_CAPTURE_PORT)),
         traffic_direction: TrafficDirection::Inbound as i32,
         filter_chains: chains,
         metadata: view.first_source().and_then(|policy| provenance::of(&policy)),
         ..Listener::default()
     };
+    view.families().stand_for_any(INBOUND_CAPTURE_PORT, &mut listener);
     detection::apply(filters(&ports), &mut listener);
     listener
 }

@@ -46,6 +46,7 @@ pub(super) fn of_port(view: &View<'_>, port: u16) -> Option<Listener> {
     let first = services.first()?;
     let name = ListenerName::HostOnly(port);
     let mut listener = unbound(&name, Ipv4Addr::UNSPECIFIED.into(), port);
+    view.families().stand_for_any(port, &mut listener);
     listener.metadata = provenance::of(&first.source);
     for service in &services {
         view.shaped_by(&service.source);

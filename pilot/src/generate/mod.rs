@@ -9,6 +9,7 @@ mod cors;
 mod detection;
 mod direct_response;
 mod endpoint;
+mod families;
 mod fault;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -47,6 +48,7 @@ use xds::{Resource, ResourceType};
 use crate::diff::Key;
 use crate::model::ObjectRef;
 use crate::world::World;
+pub use families::Families;
 use names::{ClusterName, ListenerName, RouteName, parse_address_name};
 use view::View;
 pub use view::{Varies, Viewer};

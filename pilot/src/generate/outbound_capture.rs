@@ -1,22 +1,19 @@
 //! `virtualOutbound`: the socket that captured outbound connections arrive at. It hands each to the listener of its
 //! original destination; what no listener knows is passed through or refused.
 
-use std::net::Ipv4Addr;
-
 use xds::core::TrafficDirection;
 use xds::listener::{FilterChain, FilterChainMatch, Listener};
 
 use super::names::{BLACK_HOLE_CLUSTER, OUTBOUND_CAPTURE_PORT, PASSTHROUGH_CLUSTER, VIRTUAL_OUTBOUND};
 use super::tcp_route;
 use super::view::View;
-use super::wrappers::{address, boolean, uint32};
+use super::wrappers::{boolean, uint32};
 
 /// The listener.
 pub(super) fn generate(view: &View<'_>) -> Listener {
     let unknown = if view.mesh().allow_any { PASSTHROUGH_CLUSTER } else { BLACK_HOLE_CLUSTER };
-    Listener {
+    let mut listener = Listener {
         name: VIRTUAL_OUTBOUND.into(),
-        address: address(Ipv4Addr::UNSPECIFIED, u32::from(OUTBOUND_CAPTURE_PORT)),
         traffic_direction: TrafficDirection::Outbound as i32,
         use_original_dst: boolean(true),
         filter_chains: vec![to_itself()],
@@ -26,7 +23,9 @@ pub(super) fn generate(view: &View<'_>) -> Listener {
             ..FilterChain::default()
         }),
         ..Listener::default()
-    }
+    };
+    view.families().stand_for_any(OUTBOUND_CAPTURE_PORT, &mut listener);
+    listener
 }
 
 /// A connection to the capture port itself would come back for ever.

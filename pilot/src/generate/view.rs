@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::families::Families;
 use super::names::ClusterName;
 use crate::diff::Key;
 use crate::model::{
@@ -23,6 +24,8 @@ pub struct Viewer {
     pub labels: Labels,
     /// Its address, for what it serves itself.
     pub address: IpAddr,
+    /// The families that its pod has addresses of.
+    pub families: Families,
 }
 
 /// Which parts of a [`Viewer`] a resource depends on, beside the namespace.
@@ -32,6 +35,8 @@ pub struct Varies {
     pub by_labels: bool,
     /// It differs by address.
     pub by_address: bool,
+    /// It differs by the families of the pod's addresses.
+    pub by_families: bool,
 }
 
 /// One reading of the world by one generator.
@@ -144,6 +149,12 @@ impl<'a> View<'a> {
     pub(super) fn workload_info(&self, address: IpAddr) -> Option<&'a Arc<WorkloadInfo>> {
         self.read(Key::Workload(address));
         self.world.workload_info(address)
+    }
+
+    /// The families that the proxy's pod has addresses of.
+    pub(super) fn families(&self) -> Families {
+        self.vary(|varies| varies.by_families = true);
+        self.viewer.families
     }
 
     /// The proxy's own workload; makes the resource its own.

@@ -70,7 +70,7 @@ fn arguments(config: &InjectorConfig, settings: &Settings, labels: &BTreeMap<Str
     flag("--access-log", config.access_log.clone());
     if settings.status_port != STATUS_PORT {
         for port in [settings.status_port, METRICS_PORT] {
-            flag("--metrics", format!("0.0.0.0:{port}"));
+            flag("--metrics", format!("[::]:{port}"));
         }
     }
     for (name, value) in labels {
@@ -93,6 +93,7 @@ fn environment(subject: &Subject<'_>, config: &InjectorConfig, settings: &Settin
         ("POD_NAMESPACE", "metadata.namespace"),
         ("SERVICE_ACCOUNT", "spec.serviceAccountName"),
         ("INSTANCE_IP", "status.podIP"),
+        ("INSTANCE_IPS", "status.podIPs"),
     ];
     let field = |(name, path)| json!({ "name": name, "valueFrom": { "fieldRef": { "fieldPath": path } } });
     let mut values = vec![

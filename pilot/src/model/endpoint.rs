@@ -9,6 +9,8 @@ use std::sync::Arc;
 pub struct Endpoint {
     /// IP address, or a name to be resolved (ServiceEntry with DNS resolution).
     pub address: EndpointAddress,
+    /// The same pod's address of the other family, where the service has both: for whom `address` is out of reach.
+    pub other: Option<IpAddr>,
     /// The ports it serves, by service port.
     pub ports: Vec<EndpointPort>,
     /// Who runs there; None when no object says.

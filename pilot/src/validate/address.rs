@@ -59,12 +59,17 @@ fn forbidden(address: IpAddr) -> Option<&'static str> {
     };
     let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast() || v4.octets()[0] == 0);
     match () {
-        () if address.is_loopback() => Some("loopback"),
+        () if address.is_loopback() || is_own(address) => Some("loopback"),
         () if link_local => Some("link-local"),
         () if address.is_unspecified() || broadcast => Some("wildcard or broadcast"),
         () if address.is_multicast() => Some("multicast"),
         () => None,
     }
+}
+
+/// What begins with 96 zeros is nobody's, and `::6` is where a sidecar calls its own application from.
+fn is_own(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if !v6.is_unspecified() && v6.to_ipv4().is_some())
 }
 
 /// Names that mean the proxy's own host.

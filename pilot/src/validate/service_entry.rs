@@ -57,6 +57,7 @@ fn of_host(template: &Service, host: Host, endpoints: &[Endpoint]) -> (Arc<Servi
     if endpoints.is_empty() && resolved {
         endpoints.push(Endpoint {
             address: EndpointAddress::Name(host.shared()),
+            other: None,
             ports: template.ports.iter().filter_map(own_port).collect(),
             workload: None,
             locality: Locality::default(),
@@ -214,6 +215,7 @@ impl Check<'_> {
             weight: spec.weight.unwrap_or(1),
             state: EndpointState::Ready,
             address,
+            other: None,
         })
     }
 

@@ -64,6 +64,7 @@ fn the_sidecar_is_told_who_it_serves() {
         ("POD_NAMESPACE", "metadata.namespace"),
         ("SERVICE_ACCOUNT", "spec.serviceAccountName"),
         ("INSTANCE_IP", "status.podIP"),
+        ("INSTANCE_IPS", "status.podIPs"),
     ] {
         let field = json!({ "name": name, "valueFrom": { "fieldRef": { "fieldPath": path } } });
         assert!(proxy["env"].as_array().unwrap().contains(&field), "{name}");

@@ -99,6 +99,6 @@ fn the_status_port_may_be_another() {
     pod["spec"]["containers"][0]["livenessProbe"] = json!({ "httpGet": { "port": 80 } });
     let (pod, _) = injected(&pod);
     assert_eq!(pod["spec"]["containers"][0]["livenessProbe"]["httpGet"]["port"], 15999);
-    assert_eq!(crate::fixture::flag(&pod, "istio-proxy", "--metrics").as_deref(), Some("0.0.0.0:15999"));
+    assert_eq!(crate::fixture::flag(&pod, "istio-proxy", "--metrics").as_deref(), Some("[::]:15999"));
     assert_eq!(pod["metadata"]["annotations"]["prometheus.io/port"], "15999");
 }

@@ -1,7 +1,7 @@
 //! Where a redirected connection was going before the redirect rule changed its destination.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 use socket2::SockRef;
 use tokio::net::TcpStream;
@@ -27,7 +27,27 @@ pub fn original_dst(stream: &TcpStream, remote: SocketAddr, capture: u16) -> io:
     }
 }
 
-/// IPv4 addresses are IPv4, also on a dual-stack socket.
+/// The form in which an address is compared: an IPv4 address is IPv4 also on a socket of both families, and of IPv6 only
+/// link-local addresses need more than themselves. Some kernels tell a flow label, too, which is not the address's.
 pub fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
+    match (address, address.ip().to_canonical()) {
+        (SocketAddr::V6(full), IpAddr::V6(ip)) => SocketAddrV6::new(ip, full.port(), 0, full.scope_id()).into(),
+        (_, ip) => SocketAddr::new(ip, address.port()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn one_address_has_one_form() {
+        let mapped: SocketAddr = "[::ffff:10.0.0.1]:80".parse().unwrap();
+        assert_eq!(canonical(mapped), "10.0.0.1:80".parse().unwrap());
+        let labelled = SocketAddrV6::new("fd00::1".parse().unwrap(), 80, 7, 0).into();
+        assert_eq!(canonical(labelled), "[fd00::1]:80".parse().unwrap());
+        let local = SocketAddrV6::new("fe80::1".parse().unwrap(), 80, 0, 3).into();
+        assert_eq!(canonical(local), local);
+    }
 }

@@ -94,9 +94,10 @@ async fn look_up(hosts: &[(Arc<str>, u16)], family: DnsFamily) -> (Vec<SocketAdd
 
 /// A name of the world may not lead to this very pod or to its node's metadata: the administration port is there.
 fn may_be_outside(host: &str, address: &SocketAddr) -> bool {
-    let inside = match address.ip() {
+    let inside = match address.ip().to_canonical() {
         IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local() || ip.is_unspecified(),
-        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unspecified(),
+        // `::`, `::1`, the `::6` of Istio's redirect rules: what begins with 96 zeros is of no use elsewhere.
+        IpAddr::V6(ip) => ip.to_ipv4().is_some() || ip.is_unicast_link_local(),
     };
     if inside {
         tracing::warn!(host, %address, "the name of an upstream stands for an address of this pod or node; left out");
@@ -105,5 +106,6 @@ fn may_be_outside(host: &str, address: &SocketAddr) -> bool {
 }
 
 fn endpoint(address: SocketAddr) -> Arc<Endpoint> {
-    Arc::new(Endpoint { address, weight: 1, workload: Arc::new(Workload::default()), transport_match: Vec::new() })
+    let workload = Arc::new(Workload::default());
+    Arc::new(Endpoint { address, other: None, weight: 1, workload, transport_match: Vec::new() })
 }

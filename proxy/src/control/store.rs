@@ -10,7 +10,9 @@ use std::sync::Arc;
 use xds::ResourceType;
 
 use crate::http::route_table::RouteTable;
-use crate::model::{Assignment, Cluster, Destination, Discovery, Known, Listener, NetworkFilter, RouteSource, Tables};
+use crate::model::{
+    Assignment, Cluster, Destination, Discovery, Known, Listener, NetworkFilter, RouteSource, Tables, destination,
+};
 use crate::snapshot::Compiled;
 
 /// A change that waits for longer than this is put in force as it is.
@@ -251,6 +253,9 @@ impl Store {
     fn put_listener(&mut self, name: Arc<str>, known: Known<Listener>) {
         let new = known.present().cloned();
         let old = self.listeners.insert(name.clone(), known);
+        if let Some(Known::Present(old)) = &old {
+            self.drop_others(old);
+        }
         self.index_listener(&name);
         if let Some(Known::Present(old)) = old {
             self.replaced.push((old, new));
@@ -269,10 +274,21 @@ impl Store {
             return;
         }
         let address = known.present().map(|listener| listener.address).or_else(|| parse_listener_name(name));
-        if let Some(address) = address {
+        let others = known.present().map(|listener| listener.others.clone()).unwrap_or_default();
+        for address in address.into_iter().chain(others) {
             let usage = self.tables.destinations.get(&address).map(|old| old.usage.clone()).unwrap_or_default();
-            let destination = Destination { listener: known, usage };
+            let destination = Destination { listener: known.clone(), usage };
             self.tables.destinations.insert(address, Arc::new(destination));
+        }
+    }
+
+    /// What a listener stood for beside its own address.
+    fn drop_others(&mut self, old: &Arc<Listener>) {
+        for other in &old.others {
+            let held = self.tables.destinations.get(other).and_then(|destination| destination.listener.present());
+            if held.is_some_and(|listener| Arc::ptr_eq(listener, old)) {
+                self.tables.destinations.remove(other);
+            }
         }
     }
 
@@ -293,6 +309,7 @@ impl Store {
         match kind {
             ResourceType::Listener => {
                 if let Some(Known::Present(old)) = self.listeners.remove(name) {
+                    self.drop_others(&old);
                     self.replaced.push((old, None));
                 }
                 self.staged_listeners.remove(name);
@@ -452,7 +469,7 @@ pub fn listener_name(address: SocketAddr) -> String {
 
 fn parse_listener_name(name: &str) -> Option<SocketAddr> {
     let (ip, port) = name.rsplit_once('_')?;
-    Some(SocketAddr::new(ip.parse().ok()?, port.parse().ok()?))
+    Some(destination(SocketAddr::new(ip.parse().ok()?, port.parse().ok()?)))
 }
 
 /// `0.0.0.0:port`, the listener for hosts that have no address of their own.

@@ -27,8 +27,9 @@ pub struct Cluster {
     pub transport: Transport,
     /// HTTP version and settings towards the upstream.
     pub http: UpstreamHttp,
-    /// Source address of upstream connections (Istio: 127.0.0.6 on the way to the application).
-    pub bind: Option<IpAddr>,
+    /// Source addresses of upstream connections, one for each family (Istio: 127.0.0.6 and ::6 on the way to the
+    /// application). Where there are any, an address of another family cannot be connected to. None: the system's choice.
+    pub bind: Vec<IpAddr>,
     /// The configuration object that it was made from.
     pub provenance: Option<Arc<str>>,
 }
@@ -172,6 +173,8 @@ pub struct Assignment {
 pub struct Endpoint {
     /// Where.
     pub address: SocketAddr,
+    /// The same in the other address family, tried when nobody answers at `address`.
+    pub other: Option<SocketAddr>,
     /// Share relative to the others; at least 1.
     pub weight: u32,
     /// Who it is, for metrics.

@@ -20,6 +20,8 @@ pub struct Listener {
     pub name: Arc<str>,
     /// The address that it stands for: a socket to bind, or an original destination when `bind` is false.
     pub address: SocketAddr,
+    /// More original destinations that it stands for: the service's address of the other family.
+    pub others: Vec<SocketAddr>,
     /// Whether a socket is opened for it. Only the capture listeners do.
     pub bind: bool,
     /// Hand the connection to the listener of its original destination, if there is one.

@@ -16,4 +16,4 @@ pub use listener::{
     RouteSource, ServerHeader, TcpProxy, Wire,
 };
 pub use retired::Retired;
-pub use tables::{Destination, InUse, Known, Tables, Usage};
+pub use tables::{Destination, InUse, Known, Tables, Usage, destination};

@@ -1,7 +1,7 @@
 //! The tables of everything known: one immutable snapshot, replaced whole, whose parts are shared with the one before.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,6 +9,9 @@ use record::Workload;
 
 use super::{Assignment, Cluster, Listener};
 use crate::http::route_table::RouteTable;
+
+/// Stands for any address.
+const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// What the control plane has said of a name.
 #[derive(Debug)]
@@ -48,6 +51,11 @@ pub struct Destination {
     pub listener: Known<Listener>,
     /// Outlives versions of the listener.
     pub usage: Arc<Usage>,
+}
+
+/// The key of an address among the destinations: any address is one and the same in both families.
+pub fn destination(address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() { SocketAddr::new(ANY, address.port()) } else { address }
 }
 
 /// How a destination is used.
@@ -93,7 +101,7 @@ pub struct Tables {
     pub outbound: Option<Arc<Listener>>,
     /// The listener whose socket inbound connections arrive at.
     pub inbound: Option<Arc<Listener>>,
-    /// By original destination; `0.0.0.0:port` stands for any address.
+    /// By original destination; `0.0.0.0:port` stands for any address, see [`destination`].
     pub destinations: HashMap<SocketAddr, Arc<Destination>>,
     /// By route configuration name.
     pub routes: HashMap<Arc<str>, Known<RouteTable>>,

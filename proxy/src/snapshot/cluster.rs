@@ -7,7 +7,7 @@ use std::time::Duration;
 use xds::cluster::circuit_breakers::Thresholds;
 use xds::cluster::cluster::TransportSocketMatch;
 use xds::cluster::{Cluster as XdsCluster, Filter};
-use xds::core::BindConfig;
+use xds::core::{BindConfig, ExtraSourceAddress};
 
 use super::reason::{Reason, Under, none_set, type_name};
 use super::{discovery, each, field, http_filters, load_balancer, metadata, same_name, transport, upstream_http};
@@ -39,7 +39,13 @@ pub(super) fn compile(name: &str, config: &XdsCluster) -> Result<Cluster, Reason
         transports: each("transport_socket_matches", &config.transport_socket_matches, transport_match)?,
         transport: own.unwrap_or(Transport::Raw),
         http: UpstreamHttp { multiplex_above: metadata::multiplex_above(source), ..upstream_http::compile(config)? },
-        bind: config.upstream_bind_config.as_ref().map(bind).transpose().under("upstream_bind_config")?.flatten(),
+        bind: config
+            .upstream_bind_config
+            .as_ref()
+            .map(bind)
+            .transpose()
+            .under("upstream_bind_config")?
+            .unwrap_or_default(),
         provenance: metadata::provenance(source),
     })
 }
@@ -91,11 +97,17 @@ fn transport_match(option: &TransportSocketMatch) -> Result<(TransportMatch, Tra
     Ok((TransportMatch(pairs), transport::upstream(socket).under("transport_socket")?))
 }
 
-fn bind(config: &BindConfig) -> Result<Option<IpAddr>, Reason> {
-    none_set(&[
-        ("extra_source_addresses", !config.extra_source_addresses.is_empty()),
-        ("local_address_selector", config.local_address_selector.is_some()),
-    ])?;
-    let Some(source) = &config.source_address else { return Ok(None) };
-    field::ip(&source.address).map(Some).under("source_address.address")
+/// The source address of each family.
+fn bind(config: &BindConfig) -> Result<Vec<IpAddr>, Reason> {
+    none_set(&[("local_address_selector", config.local_address_selector.is_some())])?;
+    let first = config.source_address.as_ref().map(|source| field::ip(&source.address)).transpose();
+    let mut sources: Vec<IpAddr> = first.under("source_address.address")?.into_iter().collect();
+    sources.extend(each("extra_source_addresses", &config.extra_source_addresses, extra_source)?);
+    Ok(sources)
+}
+
+fn extra_source(extra: &ExtraSourceAddress) -> Result<IpAddr, Reason> {
+    none_set(&[("socket_options", extra.socket_options.is_some())])?;
+    let source = extra.address.as_ref().ok_or_else(|| Reason::at("address", "is missing"))?;
+    field::ip(&source.address).under("address.address")
 }

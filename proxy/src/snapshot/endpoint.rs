@@ -57,8 +57,14 @@ fn endpoint(config: &LbEndpoint) -> Result<Endpoint, Reason> {
     if weight == 0 {
         return Err(Reason::at("load_balancing_weight", "must be at least 1"));
     }
+    let address = socket_address(inner.address.as_ref()).under("endpoint.address")?;
+    let others = each("additional_addresses", &inner.additional_addresses, |more| {
+        socket_address(more.address.as_ref()).under("address")
+    });
+    let others = others.under("endpoint")?;
     Ok(Endpoint {
-        address: socket_address(inner.address.as_ref()).under("endpoint.address")?,
+        address,
+        other: others.into_iter().find(|other| other.is_ipv4() != address.is_ipv4()),
         weight,
         workload: Arc::new(metadata::workload(config.metadata.as_ref()).unwrap_or_default()),
         transport_match: metadata::transport_match(config.metadata.as_ref()),

@@ -1,15 +1,16 @@
 //! `Listener`.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use xds::core::TrafficDirection;
 use xds::listener::listener_filter_chain_match_predicate::Rule;
-use xds::listener::{Listener as XdsListener, ListenerFilter, listener_filter};
+use xds::listener::{AdditionalAddress, Listener as XdsListener, ListenerFilter, listener_filter};
 
 use super::field::{limit, socket_address, truth};
 use super::reason::{Reason, Under, none_set, type_name};
 use super::{chain, each, metadata, same_name};
-use crate::model::Listener;
+use crate::model::{Listener, destination};
 
 /// Envoy's default for `listener_filters_timeout`.
 const INSPECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -28,9 +29,13 @@ pub(super) fn compile(name: &str, config: &XdsListener) -> Result<Listener, Reas
     let chains = each("filter_chains", &config.filter_chains, |chain| chain::compile(chain, inbound))?;
     let default_chain = config.default_filter_chain.as_ref().map(|chain| chain::compile(chain, inbound));
     let inspect = inspect(&config.listener_filters)?;
+    let address = destination(socket_address(config.address.as_ref()).under("address")?);
+    let mut others = each("additional_addresses", &config.additional_addresses, additional)?;
+    others.retain(|other| *other != address);
     Ok(Listener {
         name: name.into(),
-        address: socket_address(config.address.as_ref()).under("address")?,
+        address,
+        others,
         bind: binds(config),
         use_original_dst: truth(config.use_original_dst.as_ref(), false),
         inspect_tls: inspect.tls,
@@ -45,7 +50,6 @@ pub(super) fn compile(name: &str, config: &XdsListener) -> Result<Listener, Reas
 
 fn refuse_unknown(config: &XdsListener) -> Result<(), Reason> {
     none_set(&[
-        ("additional_addresses", !config.additional_addresses.is_empty()),
         ("fcds_config", config.fcds_config.is_some()),
         ("filter_chain_matcher", config.filter_chain_matcher.is_some()),
         ("transparent", truth(config.transparent.as_ref(), false)),
@@ -53,6 +57,11 @@ fn refuse_unknown(config: &XdsListener) -> Result<(), Reason> {
         ("api_listener", config.api_listener.is_some()),
         ("listener_specifier", config.listener_specifier.is_some()),
     ])
+}
+
+fn additional(more: &AdditionalAddress) -> Result<SocketAddr, Reason> {
+    none_set(&[("socket_options", more.socket_options.is_some()), ("tcp_keepalive", more.tcp_keepalive.is_some())])?;
+    socket_address(more.address.as_ref()).map(destination).under("address")
 }
 
 // Istio still writes `deprecated_v1` for older Envoys.

@@ -62,6 +62,7 @@ mod tests {
         let host = |(n, weight): (usize, &u32)| {
             Host::new(Arc::new(Endpoint {
                 address: SocketAddr::from(([10, 0, 0, u8::try_from(n).unwrap()], 80)),
+                other: None,
                 weight: *weight,
                 workload: Arc::default(),
                 transport_match: Vec::new(),

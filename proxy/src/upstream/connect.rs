@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::{Either, select};
 use rustls_pki_types::ServerName;
 use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
@@ -16,6 +17,9 @@ use crate::handover::Handover;
 use crate::io::Io;
 use crate::model::{Cluster, Endpoint, Transport, UpstreamTls};
 use crate::tls::Alpn;
+
+/// How long the first address of an endpoint is waited for alone (RFC 8305 and Envoy have the like).
+const HEAD_START: Duration = Duration::from_millis(300);
 
 /// A connection to an endpoint.
 pub struct Connected {
@@ -83,8 +87,8 @@ pub async fn connect(
     let address = endpoint.address;
     let limit = cluster.connect_timeout;
     let attempt = async {
-        let stream =
-            tcp(handover, address, cluster.bind).await.map_err(|source| ConnectError::Io { address, source })?;
+        let stream = reach(handover, endpoint, &cluster.bind).await;
+        let stream = stream.map_err(|source| ConnectError::Io { address, source })?;
         match transport(cluster, endpoint) {
             Transport::Raw => Ok(Connected { io: Io::plain(stream), principal: None, alpn: None }),
             Transport::Tls(tls) => secure(handover, tls, alpn, address, stream).await,
@@ -93,7 +97,47 @@ pub async fn connect(
     tokio::time::timeout(limit, attempt).await.unwrap_or(Err(ConnectError::Timeout { address, limit }))
 }
 
-async fn tcp(handover: &Handover, address: SocketAddr, bind: Option<IpAddr>) -> io::Result<TcpStream> {
+/// Connects to an endpoint at its own address, or at that of the other family where it has one.
+async fn reach(handover: &Handover, endpoint: &Endpoint, bind: &[IpAddr]) -> io::Result<TcpStream> {
+    match endpoint.other {
+        None => tcp(handover, endpoint.address, bind).await,
+        Some(other) => Box::pin(either(handover, [endpoint.address, other], bind)).await,
+    }
+}
+
+/// The second address is tried as well when the first has failed or been silent for a moment (RFC 8305, "Happy Eyeballs");
+/// what the first said is the error of both.
+async fn either(handover: &Handover, addresses: [SocketAddr; 2], bind: &[IpAddr]) -> io::Result<TcpStream> {
+    let [mut first, second] = addresses.map(|address| Box::pin(tcp(handover, address, bind)));
+    match tokio::time::timeout(HEAD_START, &mut first).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => second.await.map_err(|_| error),
+        Err(_) => match select(first, second).await {
+            Either::Left((Err(error), second)) => second.await.map_err(|_| error),
+            Either::Right((Err(_), first)) => first.await,
+            Either::Left((connected, _)) | Either::Right((connected, _)) => connected,
+        },
+    }
+}
+
+/// The source address for a family, where the configuration names source addresses. Without the right one a call to the
+/// workload itself would be captured and come back for ever.
+fn source(bind: &[IpAddr], address: SocketAddr) -> io::Result<Option<IpAddr>> {
+    let own = bind.iter().find(|ip| ip.is_ipv4() == address.is_ipv4());
+    if own.is_none() && !bind.is_empty() {
+        let text = format!("upstream_bind_config has no source address for {}", address.ip());
+        return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, text));
+    }
+    Ok(own.copied())
+}
+
+/// The system's word on it is short.
+fn not_ours(ip: IpAddr, error: &io::Error) -> io::Error {
+    let text = format!("cannot connect from {ip}: {error}; `meltemi init` gives the pod that address");
+    io::Error::new(error.kind(), text)
+}
+
+async fn tcp(handover: &Handover, address: SocketAddr, bind: &[IpAddr]) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     let descriptors = &handover.descriptors;
     if !descriptors.admit_upstream(&socket) {
@@ -103,8 +147,8 @@ async fn tcp(handover: &Handover, address: SocketAddr, bind: Option<IpAddr>) -> 
     if let Some(mark) = handover.options.mark {
         SockRef::from(&socket).set_mark(mark)?;
     }
-    if let Some(ip) = bind.filter(|ip| ip.is_ipv4() == address.is_ipv4()) {
-        socket.bind(SocketAddr::new(ip, 0))?;
+    if let Some(ip) = source(bind, address)? {
+        socket.bind(SocketAddr::new(ip, 0)).map_err(|error| not_ours(ip, &error))?;
     }
     let stream = socket.connect(address).await?;
     stream.set_nodelay(true)?;

@@ -147,6 +147,7 @@ impl Upstream {
         }
         let host = Host::new(Arc::new(Endpoint {
             address,
+            other: None,
             weight: 1,
             workload: Arc::new(Workload::default()),
             transport_match: Vec::new(),
@@ -164,6 +165,7 @@ impl Host {
     /// The same host under a newer description; its connections stay when they would be made alike today.
     fn renewed(self: Rc<Self>, endpoint: &Arc<Endpoint>) -> Rc<Self> {
         if self.endpoint.weight == endpoint.weight
+            && self.endpoint.other == endpoint.other
             && self.endpoint.workload == endpoint.workload
             && self.endpoint.transport_match == endpoint.transport_match
         {

@@ -78,7 +78,7 @@ fn an_external_name_of_a_service_is_that_service() {
 }
 
 #[test]
-fn a_pod_with_addresses_of_both_families_is_one_endpoint_of_the_first() {
+fn a_pod_with_addresses_of_both_families_is_one_endpoint_of_the_first_with_the_other_beside_it() {
     let both = |first: &str, second: &str| {
         let slice = |family: &str, address: &str| {
             format!(
@@ -97,8 +97,10 @@ fn a_pod_with_addresses_of_both_families_is_one_endpoint_of_the_first() {
             let found = listener(&world, &frontend(), &format!("{address}_80"));
             assert_eq!(rds_of(&found.filter_chains[0]), "both.shop.svc.cluster.local:80");
         }
-        addresses(&endpoints(&world, &frontend(), "outbound|80||both.shop.svc.cluster.local"))
+        let found = endpoints(&world, &frontend(), "outbound|80||both.shop.svc.cluster.local");
+        (addresses(&found), others(&found))
     };
-    assert_eq!(both("10.96.8.1", "fd00:96::1"), ["10.9.1.1:80"]);
-    assert_eq!(both("fd00:96::1", "10.96.8.1"), ["fd00::9:80"]);
+    let text = |first: &str, other: &str| (vec![first.to_owned()], vec![other.to_owned()]);
+    assert_eq!(both("10.96.8.1", "fd00:96::1"), text("10.9.1.1:80", "fd00::9:80"));
+    assert_eq!(both("fd00:96::1", "10.96.8.1"), text("fd00::9:80", "10.9.1.1:80"));
 }

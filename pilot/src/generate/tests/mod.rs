@@ -5,6 +5,7 @@ mod backend_filters;
 mod clusters;
 mod data_plane;
 mod endpoints;
+mod families;
 mod gateway_routes;
 mod inbound;
 mod kubernetes_services;
@@ -96,6 +97,20 @@ fn addresses(assignment: &ClusterLoadAssignment) -> Vec<String> {
     all.map(|endpoint| {
         let Some(HostIdentifier::Endpoint(endpoint)) = &endpoint.host_identifier else { panic!("an endpoint") };
         let (host, port) = socket(endpoint.address.as_ref().unwrap());
+        format!("{host}:{port}")
+    })
+    .collect()
+}
+
+/// The addresses beside those of [`addresses`].
+fn others(assignment: &ClusterLoadAssignment) -> Vec<String> {
+    let all = assignment.endpoints.iter().flat_map(|group| &group.lb_endpoints);
+    let more = all.flat_map(|endpoint| match &endpoint.host_identifier {
+        Some(HostIdentifier::Endpoint(endpoint)) => endpoint.additional_addresses.as_slice(),
+        _ => &[],
+    });
+    more.map(|more| {
+        let (host, port) = socket(more.address.as_ref().unwrap());
         format!("{host}:{port}")
     })
     .collect()

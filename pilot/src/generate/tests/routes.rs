@@ -114,7 +114,7 @@ fn conditions_on_the_client_select_who_gets_a_route() {
     assert_eq!(told(&world, &viewer("bank", [10, 0, 9, 9])), [format!("prefix / => {ALL}")]);
 
     let generated = generate(&world, &frontend(), ResourceType::Route, "catalog.shop.svc.cluster.local:80");
-    assert_eq!(generated.varies, Varies { by_labels: true, by_address: false });
+    assert_eq!(generated.varies, Varies { by_labels: true, ..Varies::default() });
     let plain = generate(&shop(), &frontend(), ResourceType::Route, "catalog.shop.svc.cluster.local:80");
     assert_eq!(plain.varies, Varies::default());
 }

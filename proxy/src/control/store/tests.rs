@@ -11,6 +11,11 @@ fn address() -> SocketAddr {
 }
 
 fn tcp_listener(cluster: &str) -> Compiled {
+    Compiled::Listener(Arc::new(listener(cluster, &[])))
+}
+
+/// A listener that stands for other addresses, too.
+fn listener(cluster: &str, others: &[&str]) -> Listener {
     let settings = TcpProxy {
         stat_prefix: "tcp".into(),
         targets: Targets::single(cluster),
@@ -25,9 +30,10 @@ fn tcp_listener(cluster: &str) -> Compiled {
         fingerprint: cluster.as_bytes().into(),
         retired: Retired::default(),
     };
-    Compiled::Listener(Arc::new(Listener {
+    Listener {
         name: listener_name(address()).as_str().into(),
         address: address(),
+        others: others.iter().map(|other| other.parse().unwrap()).collect(),
         bind: false,
         use_original_dst: false,
         inspect_tls: false,
@@ -37,7 +43,7 @@ fn tcp_listener(cluster: &str) -> Compiled {
         chains: vec![Arc::new(chain)],
         default_chain: None,
         provenance: None,
-    }))
+    }
 }
 
 fn cluster(name: &str) -> Compiled {
@@ -58,7 +64,7 @@ fn cluster(name: &str) -> Compiled {
             max_concurrent_streams: 100,
             multiplex_above: None,
         },
-        bind: None,
+        bind: Vec::new(),
         provenance: None,
     }))
 }
@@ -276,4 +282,21 @@ fn a_destination_under_discovery_does_not_lapse_however_old_the_proxy_is() {
     store.settle(100_000);
     store.lapse(100_001, 3600);
     assert!(names(&store.wishes().drop).is_empty());
+}
+
+/// Istio writes one listener for both addresses of a service.
+#[test]
+fn a_listener_of_both_families_comes_and_goes_at_both_addresses() {
+    let mut store = Store::new(15001, 15006);
+    let at = |store: &Store, address: &str| store.tables().destinations.contains_key(&address.parse().unwrap());
+    let accept = |store: &mut Store, others: &[&str]| {
+        store.accept("10.96.0.1_9000", Compiled::Listener(Arc::new(listener("a", others))), 0);
+        store.settle(PATIENCE_SECONDS);
+    };
+    accept(&mut store, &["[fd00::1]:9000"]);
+    assert!(at(&store, SERVICE) && at(&store, "[fd00::1]:9000"));
+    accept(&mut store, &["[fd00::2]:9000"]);
+    assert!(at(&store, "[fd00::2]:9000") && !at(&store, "[fd00::1]:9000"), "it moved");
+    store.remove(ResourceType::Listener, "10.96.0.1_9000");
+    assert!(!at(&store, SERVICE) && !at(&store, "[fd00::2]:9000"));
 }

@@ -176,8 +176,10 @@ fn services_are_known_by_cluster_names() {
 
 #[test]
 fn discovery() {
+    let source = |ip: &str| Some(core::SocketAddress { address: ip.into(), ..core::SocketAddress::default() });
     let bind = core::BindConfig {
-        source_address: Some(core::SocketAddress { address: "127.0.0.6".into(), ..core::SocketAddress::default() }),
+        source_address: source("127.0.0.6"),
+        extra_source_addresses: vec![core::ExtraSourceAddress { address: source("::6"), socket_options: None }],
         ..core::BindConfig::default()
     };
     let inbound = compiled(&XdsCluster {
@@ -186,7 +188,7 @@ fn discovery() {
         ..cluster_of(DiscoveryType::OriginalDst)
     });
     assert!(matches!(inbound.discovery, Discovery::OriginalDst));
-    assert_eq!(inbound.bind, Some("127.0.0.6".parse().unwrap()));
+    assert_eq!(inbound.bind, ["127.0.0.6", "::6"].map(|ip| ip.parse::<std::net::IpAddr>().unwrap()));
 
     let black_hole = compiled(&cluster_of(DiscoveryType::Static));
     assert!(matches!(&black_hole.discovery, Discovery::Static(assignment) if assignment.endpoints.is_empty()));

@@ -3,6 +3,7 @@
 use record::Workload;
 use xds::core::HealthStatus;
 use xds::endpoint::cluster_load_assignment;
+use xds::endpoint::endpoint::AdditionalAddress as XdsMoreAddress;
 use xds::endpoint::lb_endpoint::HostIdentifier;
 use xds::endpoint::{ClusterLoadAssignment, Endpoint as XdsEndpoint, LbEndpoint, LocalityLbEndpoints};
 use xds::workload::{Address, AddressType, Service, Workload as XdsWorkload};
@@ -34,6 +35,21 @@ fn compiled(config: &ClusterLoadAssignment) -> Arc<Assignment> {
         Ok(Compiled::Endpoints(assignment)) => assignment,
         other => panic!("{other:?}"),
     }
+}
+
+/// The other family alone is another address: which of two IPv4 addresses is meant, nobody could say.
+#[test]
+fn a_pod_of_both_families_is_one_endpoint() {
+    let more = |host: &str| XdsMoreAddress { address: address(host, 80) };
+    let endpoint = XdsEndpoint {
+        address: address("10.0.0.5", 80),
+        additional_addresses: vec![more("10.0.0.6"), more("fd00::5")],
+        ..XdsEndpoint::default()
+    };
+    let both = LbEndpoint { host_identifier: Some(HostIdentifier::Endpoint(endpoint)), ..LbEndpoint::default() };
+    let assignment = compiled(&ClusterLoadAssignment { endpoints: vec![group(0, vec![both])], ..assignment(&[]) });
+    let [only] = assignment.endpoints.as_slice() else { panic!("{assignment:?}") };
+    assert_eq!((only.address, only.other), ("10.0.0.5:80".parse().unwrap(), Some("[fd00::5]:80".parse().unwrap())));
 }
 
 #[test]

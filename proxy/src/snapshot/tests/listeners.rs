@@ -110,6 +110,21 @@ fn the_outbound_capture_listener() {
     assert_eq!((proxy.idle_timeout, proxy.connect_attempts), (Some(StdDuration::from_secs(3600)), 1));
 }
 
+/// As Istio writes a service of both families, and a port of hosts that have no address.
+#[test]
+fn a_listener_of_both_families() {
+    let more = |host: &str| xds::listener::AdditionalAddress { address: address(host, 80), ..Default::default() };
+    let listener = |own: &str, other: &str| {
+        let config =
+            XdsListener { address: address(own, 80), additional_addresses: vec![more(other)], ..listener_of(vec![]) };
+        let listener = compiled(&config);
+        (listener.address.to_string(), listener.others.clone())
+    };
+    assert_eq!(listener("10.96.0.1", "fd20::1"), ("10.96.0.1:80".into(), vec!["[fd20::1]:80".parse().unwrap()]));
+    assert_eq!(listener("0.0.0.0", "::"), ("0.0.0.0:80".into(), vec![]));
+    assert_eq!(listener("::", "0.0.0.0"), ("0.0.0.0:80".into(), vec![]), "any address is one");
+}
+
 /// A port without a declared protocol: HTTP if the first bytes look like it, else plain bytes.
 #[test]
 fn an_undeclared_port() {
