@@ -144,13 +144,17 @@ impl Scene {
 
     /// Connections of the attacker that the server's sidecar has not closed.
     fn open(&self) -> Result<usize, String> {
-        let read = || std::fs::read_to_string("/proc/thread-self/net/tcp");
+        // A socket of both families has its connections in the second table, with the address at the end.
+        let read = || {
+            let table = |name| std::fs::read_to_string(format!("/proc/thread-self/net/{name}"));
+            Ok::<_, std::io::Error>(table("tcp")? + &table("tcp6")?)
+        };
         let table = self.lab.pod("origin").map_err(|error| error.to_string())?.enter(read);
         let table = table.and_then(|table| table).map_err(|error| error.to_string())?;
         let attacker = format!("{:08X}:", u32::from_ne_bytes(ATTACKER));
         let open = |line: &str| {
             let mut fields = line.split_whitespace().skip(2);
-            fields.next().is_some_and(|remote| remote.starts_with(&attacker)) && fields.next() == Some(ESTABLISHED)
+            fields.next().is_some_and(|remote| remote.contains(&attacker)) && fields.next() == Some(ESTABLISHED)
         };
         Ok(table.lines().filter(|line| open(line)).count())
     }
