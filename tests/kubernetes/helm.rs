@@ -41,12 +41,9 @@ fn tested(cluster: &Cluster) -> Outcome {
     for release in ["meltemi-crds", "meltemi"] {
         helm(cluster, &["test", release, "--timeout", "90s"])?;
     }
-    let left = || {
-        let left: Vec<String> = objects(cluster)?.difference(&before).cloned().collect();
-        if left.is_empty() { Ok(()) } else { Err(Box::from(format!("left behind: {left:#?}"))) }
-    };
-    let nothing_left = || left().map_err(|error: Box<dyn std::error::Error>| error.to_string());
-    cluster.wait_until("the end of what `helm test` made", LIMIT, nothing_left)?;
+    cluster.kubectl(&["wait", "--namespace", SYSTEM, "--for=delete", "--timeout=60s", "pod/meltemi-test"])?;
+    let left: Vec<String> = objects(cluster)?.difference(&before).cloned().collect();
+    ensure!(left.is_empty(), "left behind: {left:#?}");
     Ok(())
 }
 
@@ -63,8 +60,7 @@ fn fails_without_a_control_plane(cluster: &Cluster) -> Outcome {
     cluster.kubectl(&["rollout", "status", "--namespace", SYSTEM, "--timeout=90s", "deployment/meltemi"])?;
     // The pod of the test that failed, which stays to be looked at, makes room for the next one.
     helm(cluster, &["test", "meltemi", "--timeout", "90s"])?;
-    let pods = cluster.kubectl(&["get", "pods", "--namespace", SYSTEM, "--output=name"])?;
-    ensure!(!pods.contains("-test"), "left behind: {pods}");
+    cluster.kubectl(&["wait", "--namespace", SYSTEM, "--for=delete", "--timeout=60s", "pod/meltemi-test"])?;
     Ok(())
 }
 
