@@ -60,6 +60,8 @@ pub enum StartError {
 #[derive(Clone)]
 pub struct Pilot {
     shared: Arc<Shared>,
+    /// Closed when the thread that reads has ended.
+    reading: watch::Receiver<()>,
     _running: Arc<Running>,
 }
 
@@ -99,6 +101,7 @@ impl Pilot {
     /// wait for [`Pilot::complete`] before anything is served.
     pub fn start(options: PilotOptions, metrics: &Metrics) -> Result<Self, StartError> {
         let mesh = Arc::new(options.mesh);
+        let (alive, reading) = watch::channel(());
         match options.source {
             SourceOptions::Directory(root) => {
                 let settings = Settings { mesh: mesh.clone(), assume_sidecars: true, from_cluster: false };
@@ -106,17 +109,23 @@ impl Pilot {
                     .map_err(|error| StartError::Directory { directory: root, error })?;
                 let (shared, mut loader) = Shared::new(mesh, first, metrics);
                 let reloading = shared.clone();
-                directory.run(move |reload| reloading.publish(loader.load(reload))).map_err(StartError::Thread)?;
-                Ok(Self { shared, _running: Arc::new(running) })
+                let publish = move |reload| {
+                    let _alive = &alive;
+                    reloading.publish(loader.load(reload));
+                };
+                directory.run(publish).map_err(StartError::Thread)?;
+                Ok(Self { shared, reading, _running: Arc::new(running) })
             }
             SourceOptions::Kubernetes(config) => {
                 let settings = Settings { mesh: mesh.clone(), assume_sidecars: false, from_cluster: true };
                 let (shared, mut loader) = Shared::new(mesh, Reload::default(), metrics);
-                let reading = shared.clone();
-                let running = Cluster::new(*config, settings, metrics)
-                    .run(move |reload| reading.publish(loader.load(reload)))
-                    .map_err(StartError::Thread)?;
-                Ok(Self { shared, _running: Arc::new(running) })
+                let reloading = shared.clone();
+                let publish = move |reload| {
+                    let _alive = &alive;
+                    reloading.publish(loader.load(reload));
+                };
+                let running = Cluster::new(*config, settings, metrics).run(publish).map_err(StartError::Thread)?;
+                Ok(Self { shared, reading, _running: Arc::new(running) })
             }
         }
     }
@@ -125,6 +134,13 @@ impl Pilot {
     pub async fn complete(&self) {
         // The sender is part of what this borrows.
         let _ = self.shared.complete.subscribe().wait_for(|complete| *complete).await;
+    }
+
+    /// Waits until nothing is read any more, which is so only after a bug: whoever serves what was read last must end then,
+    /// or it would be served for ever.
+    pub async fn ended(&self) {
+        let mut reading = self.reading.clone();
+        while reading.changed().await.is_ok() {}
     }
 
     /// Whether everything that the source holds has been read.

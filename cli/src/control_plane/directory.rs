@@ -1,7 +1,7 @@
 //! The control plane over a directory: keys and tokens are files beside the objects, and there is one replica.
 
 use super::args::{DirectoryArgs, SharedArgs};
-use super::serve::{Parts, own_identity, serve};
+use super::serve::{Parts, monitoring, own_identity, serve};
 use crate::names;
 use anyhow::Context;
 use citadel::ca::CertificateAuthority;
@@ -27,5 +27,6 @@ pub(super) async fn run(shared: SharedArgs, args: DirectoryArgs) -> anyhow::Resu
     let certificates = CertificateService::new(authority.clone(), tokens, &metrics);
     // There is no cluster to say what it is called.
     let identity = own_identity(authority, &trust_domain, names::SYSTEM, names::DEFAULT_REVISION)?;
-    serve(shared, Parts { pilot, trust_domain, identity, certificates, metrics }).await
+    let mut beside = monitoring(&shared, &pilot, &metrics)?;
+    serve(shared, Parts { pilot, trust_domain, identity, certificates, metrics }, &mut beside).await
 }

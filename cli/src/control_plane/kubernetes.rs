@@ -2,7 +2,7 @@
 //! one leads.
 
 use super::args::{KubernetesArgs, SharedArgs};
-use super::serve::{Parts, bind, own_identity, serve, stopped};
+use super::serve::{Parts, bind, monitoring, own_identity, serve, stopped};
 use anyhow::Context;
 use citadel::Identity;
 use citadel::ca::Authority;
@@ -19,7 +19,7 @@ use record::Metrics;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 /// Set in every pod: where its API server is.
@@ -43,20 +43,22 @@ pub(super) async fn run(shared: SharedArgs, args: KubernetesArgs) -> anyhow::Res
     let source = SourceOptions::Kubernetes(Box::new(config));
     let pilot = Pilot::start(PilotOptions { source, mesh: mesh.clone() }, &metrics)?;
 
+    let mut beside = monitoring(&shared, &pilot, &metrics)?;
+
     let options = CaSecretOptions {
         namespace: args.namespace.clone(),
         trust_domain: trust_domain.clone(),
         max_ttl: shared.max_certificate_ttl,
     };
     let (authority, _, follow) = citadel::kubernetes::follow(client.clone(), options, &metrics).await;
-    tokio::spawn(follow);
+    beside.spawn(follow);
     let tokens = TokenReviewer::new(client.clone(), &metrics);
     let certificates = CertificateService::new(authority.clone(), tokens, &metrics);
     let identity = own_identity(authority.clone(), &trust_domain, &args.namespace, &args.revision)?;
 
-    webhooks(&args, &client, &identity, mesh, &metrics).await?;
-    let election = controllers(&client, &args, &authority, &pilot, &metrics)?;
-    let served = serve(shared, Parts { pilot, trust_domain, identity, certificates, metrics }).await;
+    webhooks(&args, &client, &identity, mesh, &metrics, &mut beside).await?;
+    let election = controllers(&client, &args, &authority, &pilot, &metrics, &mut beside)?;
+    let served = serve(shared, Parts { pilot, trust_domain, identity, certificates, metrics }, &mut beside).await;
     let _ = timeout(RESIGN, election).await;
     served
 }
@@ -68,16 +70,17 @@ async fn webhooks(
     identity: &Identity,
     mesh: Mesh,
     metrics: &Metrics,
+    beside: &mut JoinSet<()>,
 ) -> anyhow::Result<()> {
     let (Some(address), Some(file)) = (args.webhook, &args.injector_config) else { return Ok(()) };
     let injector = Arc::new(InjectorFile::open(file.clone(), metrics)?);
-    tokio::spawn(Arc::clone(&injector).watch());
+    beside.spawn(Arc::clone(&injector).watch());
     let (labels, following) = watch_namespaces(client.clone());
-    tokio::spawn(following);
+    beside.spawn(following);
     let webhooks = Webhooks::new(injector, Arc::new(mesh), labels, metrics);
     let (listener, stop) = (bind(address)?, stopped()?);
     let (identity, metrics) = (identity.clone(), metrics.clone());
-    tokio::spawn(async move {
+    beside.spawn(async move {
         if let Err(error) = pilot::webhook::serve(listener, &identity, &metrics, webhooks, stop).await {
             tracing::error!("the admission webhooks cannot be served: {error}");
         }
@@ -93,6 +96,7 @@ fn controllers(
     authority: &Authority,
     pilot: &Pilot,
     metrics: &Metrics,
+    beside: &mut JoinSet<()>,
 ) -> anyhow::Result<JoinHandle<()>> {
     let lease = leader::LeaderOptions {
         namespace: args.namespace.clone(),
@@ -100,9 +104,9 @@ fn controllers(
         identity: args.pod_name.clone(),
     };
     let (leads, election) = leader::run(client.clone(), lease, metrics, stopped()?);
-    tokio::spawn(roots::run(client.clone(), authority.changes(), leads.clone(), metrics.clone()));
-    tokio::spawn(bundle(client.clone(), args.revision.clone(), authority.clone(), metrics.clone()));
-    tokio::spawn(statuses(client.clone(), leads, pilot.clone(), metrics.clone()));
+    beside.spawn(roots::run(client.clone(), authority.changes(), leads.clone(), metrics.clone()));
+    beside.spawn(bundle(client.clone(), args.revision.clone(), authority.clone(), metrics.clone()));
+    beside.spawn(statuses(client.clone(), leads, pilot.clone(), metrics.clone()));
     Ok(tokio::spawn(election))
 }
 

@@ -8,9 +8,12 @@ mod pages;
 mod serve;
 
 pub use args::ControlPlaneArgs;
+use proxy::descriptors::Descriptors;
 
 /// Runs until SIGTERM or SIGINT.
 pub fn run(args: ControlPlaneArgs) -> anyhow::Result<()> {
+    // Each sidecar is a connection, and containers are often given few open files unless they ask.
+    Descriptors::raise();
     let ControlPlaneArgs { shared, directory, kubernetes } = args;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match kubernetes.kubernetes {

@@ -3,6 +3,7 @@
 use super::args::SharedArgs;
 use super::pages;
 use crate::names;
+use anyhow::{anyhow, bail};
 use citadel::Identity;
 use citadel::ca::Authority;
 use citadel::grpc::PeerInfo;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use xds::server::AdsServer;
 
 /// Life of the control plane's own certificate.
@@ -37,11 +39,15 @@ pub(super) struct Parts {
 
 /// Serves until SIGTERM or SIGINT. The pages are there from the start; proxies are served once all configuration has been
 /// read, so that none hears of a part of the mesh as if it were all of it.
-pub(super) async fn serve(args: SharedArgs, parts: Parts) -> anyhow::Result<()> {
+///
+/// # Errors
+/// When a port cannot be had, and when a part of the program, or of what works `beside`, has ended by a bug: it is better
+/// started anew than half alive.
+pub(super) async fn serve(args: SharedArgs, parts: Parts, beside: &mut JoinSet<()>) -> anyhow::Result<()> {
+    let pilot = parts.pilot.clone();
     let hub = Hub::with_metrics(Arc::new(Shares(parts.pilot.clone())), parts.metrics.clone());
     let people = hub.router().merge(pages::for_people(parts.pilot.clone()));
     let people = axum::serve(bind(args.http)?, people);
-    let machines = monitoring(args.monitoring, &parts)?;
     let secure = bind(args.listen)?;
     let stop = stopped()?;
     let proxies = async {
@@ -55,8 +61,21 @@ pub(super) async fn serve(args: SharedArgs, parts: Parts) -> anyhow::Result<()> 
     tokio::select! {
         served = proxies => served,
         served = people => Ok(served?),
-        served = machines => served,
+        () = pilot.ended() => bail!("the thread that reads the configuration has ended by a bug; the lines before this one say where"),
+        broken = broken(beside) => Err(broken),
     }
+}
+
+/// Waits for a part that has ended by a bug; one that ends as it should is no matter.
+async fn broken(beside: &mut JoinSet<()>) -> anyhow::Error {
+    while let Some(ended) = beside.join_next().await {
+        if let Err(error) = ended {
+            return anyhow!(
+                "a part of the control plane has ended by a bug: {error}; the lines before this one say where"
+            );
+        }
+    }
+    std::future::pending().await
 }
 
 /// xDS, certificates and telemetry on the TLS port.
@@ -72,22 +91,18 @@ async fn serve_proxies(secure: TcpListener, hub: &Hub, parts: Parts) -> anyhow::
     Ok(())
 }
 
-/// The port for machines; without one, nothing for ever.
-fn monitoring(
-    address: Option<SocketAddr>,
-    parts: &Parts,
-) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + use<>> {
-    let listener = match address {
-        Some(address) => Some(bind(address)?),
-        None => None,
-    };
-    let pages = pages::for_machines(parts.pilot.clone(), parts.metrics.clone());
-    Ok(async move {
-        match listener {
-            Some(listener) => Ok(axum::serve(listener, pages).await?),
-            None => std::future::pending().await,
-        }
-    })
+/// The port for machines, if there is to be one: there from the start, whatever the rest still waits for.
+pub(super) fn monitoring(args: &SharedArgs, pilot: &Pilot, metrics: &Metrics) -> anyhow::Result<JoinSet<()>> {
+    let mut beside = JoinSet::new();
+    if let Some(address) = args.monitoring {
+        let listener = bind(address)?;
+        let pages = pages::for_machines(pilot.clone(), metrics.clone());
+        beside.spawn(async move {
+            // It ends with the process.
+            let _ = axum::serve(listener, pages).await;
+        });
+    }
+    Ok(beside)
 }
 
 /// A listening socket; `::` takes connections of both families.

@@ -67,7 +67,8 @@ impl World<'_> {
             false => (&self.namespace, &self.client),
         };
         let count = format!("--count={times}");
-        let mut argv = vec!["client", ask.url, &count];
+        // For all of them together; the client's own limit is 5 s.
+        let mut argv = vec!["client", "--timeout=60s", ask.url, &count];
         if ask.url.starts_with("http:") {
             argv.push("--method=GET");
         }

@@ -121,7 +121,8 @@ fn failure(error: kube::Error) -> Failure {
         kube::Error::Api(status) => match status.code {
             404 => Failure::Gone,
             409 => Failure::Conflict,
-            429 | 500.. => Failure::Away(status.message.clone()),
+            // 500 is also the word for one object whose webhook does not answer.
+            429 | 501.. => Failure::Away(status.message.clone()),
             _ => Failure::Refused(status.message.clone()),
         },
         kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) | kube::Error::BuildRequest(_) => {

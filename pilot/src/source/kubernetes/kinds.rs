@@ -10,6 +10,10 @@ use std::sync::Arc;
 /// Without these there is no mesh: a control plane that may not watch them does not start.
 const NEEDED: &[Kind] = &[Kind::Namespace, Kind::Service, Kind::EndpointSlice, Kind::Pod];
 
+/// Nor may a world be made as long as it is not known what these say: without its policies a mesh would let in what they
+/// refuse.
+const POLICIES: &[Kind] = &[Kind::PeerAuthentication];
+
 /// Kinds that other controllers act on as well, each on objects of its own class: nobody can say of one here that it
 /// has no effect.
 const OF_OTHERS: &[(&str, &str)] = &[("networking.k8s.io", "Ingress"), ("gateway.networking.k8s.io", "Gateway")];
@@ -48,6 +52,11 @@ impl Watched {
     /// There is no mesh without it.
     pub(super) fn is_needed(&self) -> bool {
         matches!(self.role, Role::Read(kind) if NEEDED.contains(&kind))
+    }
+
+    /// A first world can be made without it where the control plane may not read it.
+    pub(super) fn can_be_forbidden(&self) -> bool {
+        !self.is_needed() && !matches!(self.role, Role::Read(kind) if POLICIES.contains(&kind))
     }
 
     /// The kind that its objects have in the program.

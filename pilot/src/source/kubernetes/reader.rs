@@ -162,8 +162,16 @@ impl<P: FnMut(Reload)> Reader<P> {
 /// Asks what is served, until nobody wants to hear it: at once when a watch fails, for then either nobody answers or
 /// something is not served any more, else now and then.
 async fn look_again_and_again(client: kube::Client, answers: mpsc::Sender<Answer>, doubt: Arc<Notify>) {
+    let mut started = false;
     loop {
-        let answer = discovery::look(&client).await;
+        let answer = match started {
+            true => discovery::look(&client).await,
+            false => match discovery::started(&client).await {
+                Ok(()) => discovery::look(&client).await,
+                Err(error) => Err(error),
+            },
+        };
+        started |= answer.is_ok();
         let soonest = Instant::now() + jittered(discovery::AFTER_FAILURE);
         let pause = if answer.is_ok() { discovery::EVERY } else { discovery::AFTER_FAILURE };
         if answers.send(answer).await.is_err() {

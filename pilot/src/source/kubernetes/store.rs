@@ -74,6 +74,7 @@ impl Store {
     /// Takes over what a watch tells. Whether that made a difference to the mesh, or to what there is to be said.
     pub(super) fn take(&mut self, name: &str, what: What) -> bool {
         let Some(table) = self.tables.get_mut(name) else { return false };
+        let listed = table.is_listed();
         let mut changes =
             Changes { settings: &self.settings, metrics: &self.metrics, candidates: &mut self.candidates };
         let changed = match what {
@@ -84,6 +85,10 @@ impl Store {
             }
             What::Recovered => table.trouble.take().is_some(),
         };
+        if !listed && table.is_listed() && !self.complete {
+            // An API server that starts refuses everything at first: what it said before it allowed this one is no word.
+            self.tables.values_mut().for_each(Table::forget_refusals);
+        }
         self.settle() || changed
     }
 

@@ -55,8 +55,17 @@ impl Table {
         self.listed
             || match self.watched.role {
                 Role::NoEffect => cause.is_some(),
-                Role::Read(_) => matches!(cause, Some(Cause::Forbidden | Cause::Gone)) && !self.watched.is_needed(),
+                Role::Read(_) => match cause {
+                    Some(Cause::Forbidden) => self.watched.can_be_forbidden(),
+                    Some(Cause::Gone) => !self.watched.is_needed(),
+                    Some(Cause::Other) | None => false,
+                },
             }
+    }
+
+    /// Whether it was listed to its end at least once.
+    pub(super) fn is_listed(&self) -> bool {
+        self.listed
     }
 
     /// Whether the API server answers, but refuses.
@@ -79,6 +88,11 @@ impl Table {
     /// What failed for want of an answer may work now.
     pub(super) fn forget_failures(&mut self) {
         self.trouble = self.trouble.take().filter(|trouble| trouble.cause != Cause::Other);
+    }
+
+    /// What was refused may be allowed now.
+    pub(super) fn forget_refusals(&mut self) {
+        self.trouble = self.trouble.take().filter(|trouble| trouble.cause != Cause::Forbidden);
     }
 
     /// Takes over one event. Whether it made a difference.

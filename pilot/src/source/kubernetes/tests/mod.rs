@@ -34,6 +34,7 @@ fn served() -> Vec<ApiResource> {
         ("", "v1", "Node"),
         ("discovery.k8s.io", "v1", "EndpointSlice"),
         (ISTIO, "v1", "VirtualService"),
+        ("security.istio.io", "v1", "PeerAuthentication"),
         (ISTIO, "v1", "Sidecar"),
         ("gateway.networking.k8s.io", "v1alpha2", "TCPRoute"),
     ]
