@@ -96,8 +96,12 @@ pub fn run(args: &InitArgs) -> anyhow::Result<()> {
             (false, true) => cleanup(family)?,
             (false, false) => apply(backend, &options, family)?,
         }
-        if let (IpAddr::V6(source), false) = (family.inbound_source(), args.dry_run) {
-            if args.cleanup_only { loopback::remove(source)? } else { loopback::add(source)? }
+        if let IpAddr::V6(source) = family.inbound_source() {
+            match (args.dry_run, args.cleanup_only) {
+                (true, _) => println!("# ip -6 address add {source}/128 dev lo"),
+                (false, true) => loopback::remove(source)?,
+                (false, false) => loopback::add(source)?,
+            }
         }
     }
     Ok(())

@@ -122,6 +122,10 @@ fn service_entries() {
             &format!("x.yaml:6: spec.addresses[0]: 169.254.169.254 is a link-local address, {local}"),
         ),
         (
+            "  hosts: [a.example.com]\n  addresses: [\"::6\"]\n",
+            &format!("x.yaml:6: spec.addresses[0]: ::6 is a loopback address, {local}"),
+        ),
+        (
             "  hosts: [a.example.com]\n  addresses: [\"::ffff:127.0.0.1\"]\n",
             &format!("x.yaml:6: spec.addresses[0]: 127.0.0.1 is a loopback address, {local}"),
         ),

@@ -104,3 +104,16 @@ fn a_pod_with_addresses_of_both_families_is_one_endpoint_of_the_first_with_the_o
     assert_eq!(both("10.96.8.1", "fd00:96::1"), text("10.9.1.1:80", "fd00::9:80"));
     assert_eq!(both("fd00:96::1", "10.96.8.1"), text("fd00::9:80", "10.9.1.1:80"));
 }
+
+#[test]
+fn a_pod_of_both_families_is_one_endpoint_of_an_entry_that_selects_it() {
+    let world = shop_with(
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: twin, namespace: shop}\n\
+         spec: {hosts: [twin.example.com], resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP}],\n  \
+         workloadSelector: {labels: {app: twin}}}\n---\n\
+         apiVersion: v1\nkind: Pod\nmetadata: {name: twin, namespace: shop, labels: {app: twin}}\n\
+         status: {podIP: 10.9.1.7, podIPs: [{ip: 10.9.1.7}, {ip: 'fd00::7'}]}\n",
+    );
+    let found = endpoints(&world, &frontend(), "outbound|80||twin.example.com");
+    assert_eq!((addresses(&found), others(&found)), (vec!["10.9.1.7:80".to_owned()], vec!["fd00::7:80".to_owned()]));
+}
