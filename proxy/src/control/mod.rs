@@ -3,6 +3,7 @@
 pub mod dns;
 pub mod store;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use xds::client::{Event, Handle, Update};
 
 use crate::admin::{DumpRequest, dump};
 use crate::control::dns::DnsClusters;
-use crate::control::store::Store;
+use crate::control::store::{Name, Store};
 use crate::handover::{Demand, Handover, Phase};
 use crate::snapshot;
 
@@ -133,11 +134,11 @@ impl Control {
     fn put_in_force(&mut self) {
         let mut changed = self.store.settle(self.handover.seconds());
         let wishes = self.store.wishes();
-        for (kind, name) in wishes.add {
-            self.xds.subscribe(kind, vec![name]);
+        for (kind, names) in by_kind(wishes.add) {
+            self.xds.subscribe(kind, names);
         }
-        for (kind, name) in wishes.drop {
-            self.xds.unsubscribe(kind, vec![name]);
+        for (kind, names) in by_kind(wishes.drop) {
+            self.xds.unsubscribe(kind, names);
         }
         changed |= self.store.settle(self.handover.seconds());
         self.dns.follow(self.store.dns_clusters());
@@ -170,4 +171,13 @@ impl Control {
             first
         });
     }
+}
+
+/// One request for each kind, and so few answers for many names: each answer costs as much as all that is known.
+fn by_kind(names: Vec<Name>) -> HashMap<ResourceType, Vec<Arc<str>>> {
+    let mut kinds: HashMap<ResourceType, Vec<Arc<str>>> = HashMap::new();
+    for (kind, name) in names {
+        kinds.entry(kind).or_default().push(name);
+    }
+    kinds
 }
