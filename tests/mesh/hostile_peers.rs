@@ -33,7 +33,7 @@ const DEAF: ([u8; 4], u16) = ([10, 44, 2, 13], 8081);
 const BULK: ([u8; 4], u16) = ([10, 44, 2, 13], 8082);
 const ATTACKER: [u8; 4] = [10, 44, 2, 99];
 /// How often the victim's times are taken until they are good.
-const ATTEMPTS: u32 = 2;
+const ATTEMPTS: u32 = 3;
 const MIB: u64 = 1 << 20;
 /// A connection that both ends hold, in the kernel's table.
 const ESTABLISHED: &str = "01";
