@@ -55,6 +55,11 @@ impl Helm {
         self.run(words.into_iter().chain(values.iter().map(String::as_str)))
     }
 
+    /// The objects of a release, as YAML, as they were last applied.
+    pub fn manifest(&self, release: &str) -> anyhow::Result<String> {
+        self.run(["get", "manifest", release, "--namespace", SYSTEM])
+    }
+
     /// Removes a release and waits until its objects are gone.
     pub fn remove(&self, release: &str) -> anyhow::Result<Removal> {
         match self.run(["uninstall", release, "--namespace", SYSTEM, "--wait", "--timeout", "120s"]) {

@@ -3,6 +3,7 @@
 mod charts;
 mod definitions;
 pub mod namespace;
+pub mod policy;
 mod progress;
 mod proof;
 pub mod rollout;
@@ -85,6 +86,9 @@ async fn install(args: &InstallArgs, helm: &Helm, charts: &Charts) -> anyhow::Re
     let release = names::control_plane(&args.revision);
     helm.apply(&release, &charts.chart(CHART), &args.chart_values())?;
     progress.done("control plane", &format!("applied (Helm release {release})"));
+    if let Some(kept) = policy::kept(&client, &release, &helm.manifest(&release)?).await? {
+        println!("{kept}");
+    }
     if !args.wait {
         println!("Not waited for. `meltemi check` tells when all is well.");
         return Ok(());
