@@ -29,7 +29,14 @@ fn alone() -> Outcome {
     release(&cluster, "meltemi-crds", &[])?;
     release(&cluster, "meltemi", &[])?;
     tested(&cluster)?;
-    release(&cluster, "meltemi", &["--set", "controlPlane.replicas=2"])?;
+    let said = release(
+        &cluster,
+        "meltemi",
+        &["--set", "controlPlane.replicas=2", "--set", "peerAuthentication.create=false"],
+    )?;
+    // The policy of the mesh does not go unnoticed.
+    ensure!(said.contains("PeerAuthentication meltemi-system/default, stays in force"), "{said}");
+    cluster.kubectl(&["get", "--namespace", SYSTEM, "peerauthentication/default"])?;
     tested(&cluster)?;
     fails_without_a_control_plane(&cluster)?;
     without_effect(&cluster)

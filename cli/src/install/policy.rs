@@ -58,7 +58,8 @@ mod tests {
     #[test]
     fn only_what_our_chart_made_is_ours() {
         let read = |name: &str, namespace: &str| {
-            let notes = json!({ "meta.helm.sh/release-name": "meltemi-blue", "meta.helm.sh/release-namespace": namespace });
+            let notes =
+                json!({ "meta.helm.sh/release-name": "meltemi-blue", "meta.helm.sh/release-namespace": namespace });
             let metadata = json!({ "labels": { "app.kubernetes.io/name": name }, "annotations": notes });
             made_by(&serde_json::from_value(metadata).unwrap())
         };
