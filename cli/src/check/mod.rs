@@ -6,7 +6,7 @@ mod before;
 mod control_plane;
 mod dry_run;
 mod leader;
-mod line;
+pub mod line;
 pub mod pods;
 mod rejected;
 mod roots;

@@ -1,6 +1,7 @@
 //! `meltemi uninstall`: removes what install and the control plane made, and says what it left and why.
 
 mod definitions;
+mod foreign;
 mod leftovers;
 mod namespaces;
 mod policy;
