@@ -104,7 +104,7 @@ async fn after(client: &Client) -> Vec<Line> {
         }
     }
     lines.extend(or_unreadable("leader", leader::check(client).await));
-    lines.extend(or_unreadable("authority", authority::check(client).await));
+    lines.extend(or_unreadable("authority", authority::check(client, &planes).await));
     lines.extend(or_unreadable("roots", roots::check(client).await));
     lines.extend(or_unreadable("webhooks", webhooks::check(client, &planes).await));
     lines.extend(or_unreadable("sidecars", sidecars::check(client, &planes).await));

@@ -6,7 +6,8 @@ use crate::names::{ROOT_KEY, ROOTS, SYSTEM};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::Client;
 use kube::api::{Api, ListParams};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use x509_parser::pem::Pem;
 
 const LOGS: &str = "see `kubectl logs --namespace meltemi-system deployment/meltemi`; the leader writes them";
 
@@ -18,6 +19,11 @@ pub async fn read(client: &Client) -> Result<BTreeMap<String, String>, kube::Err
         (map.metadata.namespace.unwrap_or_default(), text)
     });
     Ok(maps.await?.into_iter().collect())
+}
+
+/// The certificates of a PEM text, however its lines are broken.
+pub fn certificates(pem: &[u8]) -> BTreeSet<Vec<u8>> {
+    Pem::iter_from_buffer(pem).filter_map(|pem| pem.ok()).map(|pem| pem.contents).collect()
 }
 
 pub async fn check(client: &Client) -> Result<Vec<Line>, kube::Error> {

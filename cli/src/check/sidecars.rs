@@ -142,6 +142,7 @@ mod tests {
             ready: 1,
             wanted: 1,
             revision: revision.to_owned(),
+            trust_domain: "cluster.local".to_owned(),
             image: "m:2".to_owned(),
             pull_policy: None,
             pull_secrets: Vec::new(),

@@ -2,7 +2,8 @@
 
 use super::dry_run;
 use super::line::Line;
-use super::{roots, sidecars};
+use super::roots::{self, certificates};
+use super::sidecars;
 use crate::install::rollout::ControlPlane;
 use crate::names::{self, SYSTEM};
 use k8s_openapi::api::admissionregistration::v1::{
@@ -11,7 +12,6 @@ use k8s_openapi::api::admissionregistration::v1::{
 use kube::Client;
 use kube::api::Api;
 use std::collections::BTreeSet;
-use x509_parser::pem::Pem;
 
 const REINSTALL: &str = "run `meltemi install` again";
 const LOGS: &str = "see `kubectl logs --namespace meltemi-system deployment/meltemi`; the leader keeps the caBundle";
@@ -78,15 +78,11 @@ fn trust(name: &'static str, configuration: &str, webhooks: &[Webhook], roots: &
     Ok(())
 }
 
-/// The certificates of a PEM text, however its lines are broken.
-fn certificates(pem: &[u8]) -> BTreeSet<Vec<u8>> {
-    Pem::iter_from_buffer(pem).filter_map(|pem| pem.ok()).map(|pem| pem.contents).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Webhook, certificates, trust};
+    use super::{Webhook, trust};
     use crate::check::line::Line;
+    use crate::check::roots::certificates;
 
     fn pem(content: &str) -> String {
         format!("-----BEGIN CERTIFICATE-----\n{content}\n-----END CERTIFICATE-----\n")
