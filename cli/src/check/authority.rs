@@ -1,5 +1,6 @@
 //! The CA's Secret holds what the control plane takes, was taken, and does not end soon.
 
+use super::control_plane::LOGS;
 use super::line::Line;
 use super::roots::certificates;
 use crate::install::rollout::ControlPlane;
@@ -17,7 +18,6 @@ const ISTIO: [&str; 4] = ["ca-cert.pem", "ca-key.pem", "cert-chain.pem", ROOT_KE
 const CERT_MANAGER: [&str; 4] = ["tls.crt", "tls.key", "tls.crt", "ca.crt"];
 const SOON_DAYS: i64 = 30;
 const SECONDS_PER_DAY: i64 = 24 * 60 * 60;
-const LOGS: &str = "see `kubectl logs --namespace meltemi-system --selector app=meltemi --tail=-1`";
 
 pub async fn check(client: &Client, planes: &[ControlPlane]) -> Result<Vec<Line>, kube::Error> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), SYSTEM);

@@ -3,7 +3,7 @@
 
 mod authority;
 mod before;
-mod control_plane;
+pub mod control_plane;
 mod dry_run;
 mod leader;
 pub mod line;
