@@ -13,14 +13,16 @@ use lab::CpuTime;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::installed::{Installed, SYSTEM, on_mesh};
-use crate::{Outcome, ensure};
+use crate::installed::{Installed, LIMIT, SYSTEM, on_mesh};
+use crate::{Outcome, api, ensure};
 
 /// The most CPU time that one review may cost, on average.
 const COST: Duration = Duration::from_millis(5);
 /// The longest that 99 of 100 reviews may take at fifty a second.
 const P99: Duration = Duration::from_millis(50);
 const PER_SECOND: u32 = 50;
+/// A namespace whose pods are made while the control plane is replaced.
+const ROLLING: &str = "rolling";
 
 pub fn tests() -> Vec<Trial> {
     vec![
@@ -28,6 +30,7 @@ pub fn tests() -> Vec<Trial> {
         on_mesh("admission::fifty_a_second_are_answered_within_50_ms", latency),
         on_mesh("admission::of_three_megabytes_and_of_fifty_containers", large),
         on_mesh("admission::garbage_gets_a_clear_answer", garbage),
+        on_mesh("admission::pods_can_be_made_while_the_control_plane_rolls", rolling),
     ]
 }
 
@@ -226,5 +229,29 @@ fn garbage(mesh: &Installed) -> Outcome {
         ensure!(clear, "{path} {object}: {response}");
     }
     ensure!(mesh.control_plane()? == process, "the control plane has restarted");
+    Ok(())
+}
+
+/// No pod is refused for want of a control plane while a new one takes over from the old one.
+fn rolling(mesh: &Installed) -> Outcome {
+    mesh.enrolled(ROLLING)?;
+    let container = json!({"name": "app", "image": ECHO_IMAGE});
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "made-"},
+                     "spec": {"containers": [container]}});
+    let pods = vec![pod; 20];
+    let old = format!("/api/v1/namespaces/{SYSTEM}/pods/{}", mesh.pod(SYSTEM, "app=meltemi")?);
+    mesh.cluster.kubectl(&["rollout", "restart", "--namespace", SYSTEM, "deployment/meltemi"])?;
+    let (started, mut made) = (Instant::now(), 0);
+    while mesh.cluster.get(&old).is_ok() {
+        // None is kept.
+        let path = format!("/api/v1/namespaces/{ROLLING}/pods?dryRun=All");
+        let failures = api::create_all(&mesh.cluster, &path, &pods, 4);
+        ensure!(failures.is_empty(), "after {made} pods and {:?}: {failures:?}", started.elapsed());
+        ensure!(started.elapsed() < LIMIT, "the old control plane does not end");
+        made += pods.len();
+    }
+    println!("  {made} pods in {:?}", started.elapsed());
+    mesh.rolled_out(SYSTEM, &["deployment/meltemi"])?;
+    mesh.cluster.kubectl(&["delete", "namespace", ROLLING, "--wait=false"])?;
     Ok(())
 }

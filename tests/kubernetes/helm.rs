@@ -29,6 +29,7 @@ fn alone() -> Outcome {
     release(&cluster, "meltemi-crds", &[])?;
     release(&cluster, "meltemi", &[])?;
     tested(&cluster)?;
+    no_right_is_given_that_nothing_uses(&cluster)?;
     let said = release(
         &cluster,
         "meltemi",
@@ -40,6 +41,24 @@ fn alone() -> Outcome {
     tested(&cluster)?;
     fails_without_a_control_plane(&cluster)?;
     without_effect(&cluster)
+}
+
+/// That the rights suffice is seen by what works.
+fn no_right_is_given_that_nothing_uses(cluster: &Cluster) -> Outcome {
+    let account = format!("--as=system:serviceaccount:{SYSTEM}:meltemi");
+    for (verb, what) in [
+        ("create", "events.events.k8s.io"),
+        ("delete", "configmaps/meltemi-ca-root-cert"),
+        ("patch", "leases.coordination.k8s.io/meltemi-leader"),
+        ("list", "secrets"),
+        ("update", "virtualservices.networking.istio.io"),
+    ] {
+        let may = cluster.kubectl(&["auth", "can-i", verb, what, "--namespace", SYSTEM, &account]);
+        ensure!(may.is_err(), "the control plane may {verb} {what}: {may:?}");
+    }
+    // The question is asked of the right account.
+    cluster.kubectl(&["auth", "can-i", "patch", "configmaps/meltemi-ca-root-cert", &account]).map(drop)?;
+    Ok(())
 }
 
 /// `helm test` succeeds and leaves nothing.
@@ -61,7 +80,15 @@ fn tested(cluster: &Cluster) -> Outcome {
 fn fails_without_a_control_plane(cluster: &Cluster) -> Outcome {
     let scale = |replicas: &str| cluster.kubectl(&["scale", "--namespace", SYSTEM, "deployment/meltemi", replicas]);
     scale("--replicas=0")?;
-    cluster.kubectl(&["wait", "--namespace", SYSTEM, "--for=delete", "pod", "--selector=app=meltemi"])?;
+    cluster.kubectl(&[
+        "wait",
+        "--namespace",
+        SYSTEM,
+        "--for=delete",
+        "--timeout=60s",
+        "pod",
+        "--selector=app=meltemi",
+    ])?;
     let answer = helm(cluster, &["test", "meltemi", "--timeout", "10s"]);
     ensure!(answer.is_err(), "a test without control plane succeeded: {answer:?}");
     let log = cluster.kubectl(&["logs", "--namespace", SYSTEM, "meltemi-test", "--container=sidecar"])?;
