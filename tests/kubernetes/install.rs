@@ -28,6 +28,7 @@ fn there_and_back() -> Outcome {
     a_revision_of_digits_is_a_name(&cluster)?;
     let ready = check(&cluster, &["--pre"])?;
     ensure!(ready["ok"] == true, "not ready for an install: {ready:#}");
+    missing_rights_are_told(&cluster)?;
     let missing = check(&cluster, &[])?;
     ensure!(missing["ok"] == false, "a check without Meltemi is content: {missing:#}");
 
@@ -54,6 +55,25 @@ fn there_and_back() -> Outcome {
     println!("{said}uninstalled in {:?}", started.elapsed());
     let left: Vec<String> = objects(&cluster)?.difference(&before).cloned().collect();
     ensure!(left.is_empty(), "left behind: {left:#?}");
+    Ok(())
+}
+
+/// Somebody who may only look learns what an install would be refused.
+fn missing_rights_are_told(cluster: &Cluster) -> Outcome {
+    cluster.kubectl(&["create", "clusterrolebinding", "looker", "--clusterrole=view", "--user=looker"])?;
+    let mut config: Value = serde_json::from_str(&std::fs::read_to_string(cluster.kubeconfig_file())?)?;
+    config["users"][0]["user"]["as"] = "looker".into();
+    let file = cluster.folder().join("looker");
+    std::fs::write(&file, config.to_string())?;
+    let checked = check(cluster, &["--pre", "--kubeconfig", &file.display().to_string()])?;
+    let lines: Vec<&Value> = checked["checks"].as_array().into_iter().flatten().collect();
+    let rights: Vec<&str> =
+        lines.iter().filter(|line| line["name"] == "rights").filter_map(|line| line["what"].as_str()).collect();
+    let [needed, granting] = rights[..] else { return Err(format!("{checked:#}").into()) };
+    ensure!(needed.contains("create, patch, delete networkpolicies.networking.k8s.io in meltemi-system"), "{needed}");
+    ensure!(needed.contains("; create, delete pods") && !needed.contains("get pods"), "{needed}");
+    ensure!(granting.contains("escalate, bind clusterroles"), "{granting}");
+    cluster.kubectl(&["delete", "clusterrolebinding", "looker"])?;
     Ok(())
 }
 

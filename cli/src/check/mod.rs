@@ -9,6 +9,7 @@ mod leader;
 pub mod line;
 pub mod pods;
 mod rejected;
+mod rights;
 mod roots;
 mod sidecars;
 mod version;
