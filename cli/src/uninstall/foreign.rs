@@ -1,7 +1,7 @@
 //! What of others is in the control plane's namespace, of every kind that the API server knows: policies of the whole mesh
 //! live there, and volumes may. With the namespace all of it would go.
 
-use crate::cluster::{Told, told};
+use crate::cluster::told;
 use crate::names::{PLUGGED_IN_CA, SYSTEM};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, ObjectMeta};
 use kube::discovery::{ApiCapabilities, Discovery, Scope, verbs};
@@ -13,10 +13,13 @@ const EVERYWHERE: [&str; 2] = ["ConfigMap kube-root-ca.crt", "ServiceAccount def
 /// What others note of objects; it goes with them.
 const NOTES: [&str; 2] = ["Event", "Endpoints"];
 
-/// Every object but those that go by themselves, as `Kind name`; the plugged-in CA first.
-pub async fn find(client: &Client) -> anyhow::Result<Vec<String>> {
-    let known = Discovery::new(client.clone()).run_aggregated().await;
-    let known = known.doing(|| "cannot ask which kinds of objects there are".to_owned())?;
+/// Every object but those that go by themselves, as `Kind name`; the plugged-in CA first. What cannot be looked at may be
+/// there.
+pub async fn find(client: &Client) -> Vec<String> {
+    let known = match Discovery::new(client.clone()).run_aggregated().await {
+        Ok(known) => known,
+        Err(error) => return vec![format!("perhaps objects of yours, for kinds cannot be listed ({})", told(&error))],
+    };
     let kinds: Vec<ApiResource> =
         known.groups().flat_map(|group| group.resources_by_stability()).filter_map(kept).collect();
     let names: BTreeSet<String> = kinds.iter().map(|kind| qualified(&kind.group, &kind.kind)).collect();
@@ -36,7 +39,7 @@ pub async fn find(client: &Client) -> anyhow::Result<Vec<String>> {
     found.retain(|one| !EVERYWHERE.contains(&one.as_str()));
     found.sort_by_key(|one| (one != &format!("Secret {PLUGGED_IN_CA}"), one.clone()));
     found.dedup();
-    Ok(found)
+    found
 }
 
 /// Kinds whose objects stand in namespaces and are kept. What cannot be deleted, such as a measurement, is not kept.

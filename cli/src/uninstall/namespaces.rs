@@ -63,7 +63,7 @@ pub async fn remove_own(client: &Client, outcome: &mut Outcome) -> anyhow::Resul
     let made = cluster::list(namespaces.clone(), made, |namespace| namespace.metadata.name).await;
     let made: Vec<String> = made.doing(|| "cannot list the namespaces".to_owned())?.into_iter().flatten().collect();
     for name in &made {
-        let foreign = if name == SYSTEM { foreign::find(client).await? } else { Vec::new() };
+        let foreign = if name == SYSTEM { foreign::find(client).await } else { Vec::new() };
         if foreign.is_empty() {
             let deleted = namespaces.delete(name, &DeleteParams::default()).await;
             deleted.doing(|| format!("cannot remove the namespace {name}"))?;
