@@ -41,10 +41,12 @@ impl Helm {
         Ok(self.run(["version", "--short"])?.trim().to_owned())
     }
 
-    /// Installs or upgrades a release in the control plane's namespace.
+    /// Installs or upgrades a release in the control plane's namespace. Values that were given at an earlier time hold unless
+    /// they are given again; all others are the chart's.
     pub fn apply(&self, release: &str, chart: &Path, values: &[String]) -> anyhow::Result<()> {
         let chart = chart.to_string_lossy();
-        let words = ["upgrade", "--install", release, &chart, "--namespace", SYSTEM, "--create-namespace"];
+        let kept = "--reset-then-reuse-values";
+        let words = ["upgrade", "--install", release, &chart, "--namespace", SYSTEM, "--create-namespace", kept];
         self.run(words.into_iter().chain(values.iter().map(String::as_str))).map(drop)
     }
 
@@ -53,6 +55,11 @@ impl Helm {
         let chart = chart.to_string_lossy();
         let words = ["template", release, &chart, "--namespace", SYSTEM, "--kube-version", OLDEST_KUBERNETES];
         self.run(words.into_iter().chain(values.iter().map(String::as_str)))
+    }
+
+    /// The objects of a release, as YAML, as they were last applied.
+    pub fn manifest(&self, release: &str) -> anyhow::Result<String> {
+        self.run(["get", "manifest", release, "--namespace", SYSTEM])
     }
 
     /// Removes a release and waits until its objects are gone.

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use cluster::ECHO_IMAGE;
+use cluster::{Component, ECHO_IMAGE};
 use http::Request;
 use http_body_util::BodyExt;
 use kube::client::Body;
@@ -11,16 +11,22 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use lab::CpuTime;
 use libtest_mimic::Trial;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-use crate::installed::{Installed, SYSTEM, on_mesh};
-use crate::{Outcome, ensure};
+use crate::installed::{Installed, LIMIT, SYSTEM, on_mesh};
+use crate::{Outcome, api, ensure};
 
 /// The most CPU time that one review may cost, on average.
 const COST: Duration = Duration::from_millis(5);
 /// The longest that 99 of 100 reviews may take at fifty a second.
 const P99: Duration = Duration::from_millis(50);
 const PER_SECOND: u32 = 50;
+/// A namespace whose pods are made while a control plane ends.
+const ENDING: &str = "ending";
+/// For so long after its end began the way still leads to it.
+const SLOW: Duration = Duration::from_secs(2);
 
 pub fn tests() -> Vec<Trial> {
     vec![
@@ -28,6 +34,7 @@ pub fn tests() -> Vec<Trial> {
         on_mesh("admission::fifty_a_second_are_answered_within_50_ms", latency),
         on_mesh("admission::of_three_megabytes_and_of_fifty_containers", large),
         on_mesh("admission::garbage_gets_a_clear_answer", garbage),
+        on_mesh("admission::pods_can_be_made_while_a_control_plane_ends", ending),
     ]
 }
 
@@ -227,4 +234,46 @@ fn garbage(mesh: &Installed) -> Outcome {
     }
     ensure!(mesh.control_plane()? == process, "the control plane has restarted");
     Ok(())
+}
+
+/// One of two control planes ends, and kube-proxy is slow to learn of it: no pod is refused for want of an injector.
+fn ending(mesh: &Installed) -> Outcome {
+    mesh.enrolled(ENDING)?;
+    let scale =
+        |replicas: &str| mesh.cluster.kubectl(&["scale", "--namespace", SYSTEM, "deployment/meltemi", replicas]);
+    let ends = mesh.pod(SYSTEM, "app=meltemi")?;
+    scale("--replicas=2")?;
+    mesh.rolled_out(SYSTEM, &["deployment/meltemi"])?;
+    let kube_proxy = Pid::from_raw(mesh.cluster.process(Component::KubeProxy).ok_or("kube-proxy does not run")?);
+    kill(kube_proxy, Signal::SIGSTOP)?;
+    let delete = mesh.cluster.kubectl(&["delete", "pod", "--namespace", SYSTEM, "--wait=false", &ends]);
+    let started = Instant::now();
+    let made = delete.map_err(|error| error.to_string()).and_then(|_| make_pods(mesh, || started.elapsed() < SLOW));
+    kill(kube_proxy, Signal::SIGCONT)?;
+    let path = format!("/api/v1/namespaces/{SYSTEM}/pods/{ends}");
+    let made = made? + make_pods(mesh, || started.elapsed() < LIMIT && mesh.cluster.get(&path).is_ok())?;
+    println!("  {made} pods in {:?}", started.elapsed());
+    ensure!(started.elapsed() < LIMIT, "the control plane does not end");
+    scale("--replicas=1")?;
+    mesh.rolled_out(SYSTEM, &["deployment/meltemi"])?;
+    mesh.cluster.kubectl(&["delete", "namespace", ENDING, "--wait=false"])?;
+    Ok(())
+}
+
+/// Makes pods, of which none is kept, as long as it shall; how many there were. Fails when one is refused.
+fn make_pods(mesh: &Installed, on: impl Fn() -> bool) -> Result<usize, String> {
+    let container = json!({"name": "app", "image": ECHO_IMAGE});
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "made-"},
+                     "spec": {"containers": [container]}});
+    let pods = vec![pod; 20];
+    let path = format!("/api/v1/namespaces/{ENDING}/pods?dryRun=All");
+    let mut made = 0;
+    while on() {
+        let failures = api::create_all(&mesh.cluster, &path, &pods, 4);
+        if !failures.is_empty() {
+            return Err(format!("after {made} pods: {failures:?}"));
+        }
+        made += pods.len();
+    }
+    Ok(made)
 }

@@ -29,10 +29,36 @@ fn alone() -> Outcome {
     release(&cluster, "meltemi-crds", &[])?;
     release(&cluster, "meltemi", &[])?;
     tested(&cluster)?;
-    release(&cluster, "meltemi", &["--set", "controlPlane.replicas=2"])?;
+    no_right_is_given_that_nothing_uses(&cluster)?;
+    let said = release(
+        &cluster,
+        "meltemi",
+        &["--set", "controlPlane.replicas=2", "--set", "peerAuthentication.create=false"],
+    )?;
+    // The policy of the mesh does not go unnoticed.
+    ensure!(said.contains("PeerAuthentication meltemi-system/default, stays in force"), "{said}");
+    cluster.kubectl(&["get", "--namespace", SYSTEM, "peerauthentication/default"])?;
     tested(&cluster)?;
     fails_without_a_control_plane(&cluster)?;
     without_effect(&cluster)
+}
+
+/// That the rights suffice is seen by what works.
+fn no_right_is_given_that_nothing_uses(cluster: &Cluster) -> Outcome {
+    let account = format!("--as=system:serviceaccount:{SYSTEM}:meltemi");
+    for (verb, what) in [
+        ("create", "events.events.k8s.io"),
+        ("delete", "configmaps/meltemi-ca-root-cert"),
+        ("patch", "leases.coordination.k8s.io/meltemi-leader"),
+        ("list", "secrets"),
+        ("update", "virtualservices.networking.istio.io"),
+    ] {
+        let may = cluster.kubectl(&["auth", "can-i", verb, what, "--namespace", SYSTEM, &account]);
+        ensure!(may.is_err(), "the control plane may {verb} {what}: {may:?}");
+    }
+    // The question is asked of the right account.
+    cluster.kubectl(&["auth", "can-i", "patch", "configmaps/meltemi-ca-root-cert", &account]).map(drop)?;
+    Ok(())
 }
 
 /// `helm test` succeeds and leaves nothing.
@@ -51,7 +77,15 @@ fn tested(cluster: &Cluster) -> Outcome {
 fn fails_without_a_control_plane(cluster: &Cluster) -> Outcome {
     let scale = |replicas: &str| cluster.kubectl(&["scale", "--namespace", SYSTEM, "deployment/meltemi", replicas]);
     scale("--replicas=0")?;
-    cluster.kubectl(&["wait", "--namespace", SYSTEM, "--for=delete", "pod", "--selector=app=meltemi"])?;
+    cluster.kubectl(&[
+        "wait",
+        "--namespace",
+        SYSTEM,
+        "--for=delete",
+        "--timeout=60s",
+        "pod",
+        "--selector=app=meltemi",
+    ])?;
     let answer = helm(cluster, &["test", "meltemi", "--timeout", "10s"]);
     ensure!(answer.is_err(), "a test without control plane succeeded: {answer:?}");
     let log = cluster.kubectl(&["logs", "--namespace", SYSTEM, "meltemi-test", "--container=sidecar"])?;

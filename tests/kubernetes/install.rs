@@ -25,8 +25,10 @@ fn there_and_back() -> Outcome {
     let cluster = Cluster::start(Options::default())?;
     load_images(&cluster)?;
     let before = objects(&cluster)?;
+    a_revision_of_digits_is_a_name(&cluster)?;
     let ready = check(&cluster, &["--pre"])?;
     ensure!(ready["ok"] == true, "not ready for an install: {ready:#}");
+    missing_rights_are_told(&cluster)?;
     let missing = check(&cluster, &[])?;
     ensure!(missing["ok"] == false, "a check without Meltemi is content: {missing:#}");
 
@@ -47,12 +49,38 @@ fn there_and_back() -> Outcome {
     what_is_broken_is_told_of(&cluster)?;
 
     cluster.kubectl(&["delete", "namespace", "shop"])?;
+    objects_of_others_are_left(&cluster)?;
     let started = Instant::now();
     let said = succeeded(run(&cluster, &["uninstall", "--crds"])?)?;
     println!("{said}uninstalled in {:?}", started.elapsed());
-    ensure!(said.contains("removed  Pod meltemi-system/meltemi-test"), "the failed test was not removed: {said}");
     let left: Vec<String> = objects(&cluster)?.difference(&before).cloned().collect();
     ensure!(left.is_empty(), "left behind: {left:#?}");
+    Ok(())
+}
+
+/// Somebody who may only look learns what an install would be refused.
+fn missing_rights_are_told(cluster: &Cluster) -> Outcome {
+    cluster.kubectl(&["create", "clusterrolebinding", "looker", "--clusterrole=view", "--user=looker"])?;
+    let mut config: Value = serde_json::from_str(&std::fs::read_to_string(cluster.kubeconfig_file())?)?;
+    config["users"][0]["user"]["as"] = "looker".into();
+    let file = cluster.folder().join("looker");
+    std::fs::write(&file, config.to_string())?;
+    let checked = check(cluster, &["--pre", "--kubeconfig", &file.display().to_string()])?;
+    let lines: Vec<&Value> = checked["checks"].as_array().into_iter().flatten().collect();
+    let rights: Vec<&str> =
+        lines.iter().filter(|line| line["name"] == "rights").filter_map(|line| line["what"].as_str()).collect();
+    let [needed, granting] = rights[..] else { return Err(format!("{checked:#}").into()) };
+    ensure!(needed.contains("create, patch, delete networkpolicies.networking.k8s.io in meltemi-system"), "{needed}");
+    ensure!(needed.contains("; create, delete pods") && !needed.contains("get pods"), "{needed}");
+    ensure!(granting.contains("escalate, bind clusterroles"), "{granting}");
+    cluster.kubectl(&["delete", "clusterrolebinding", "looker"])?;
+    Ok(())
+}
+
+/// Helm takes digits for a number unless it is told that they are text.
+fn a_revision_of_digits_is_a_name(cluster: &Cluster) -> Outcome {
+    let said = succeeded(run(cluster, &["install", "--dry-run", "--revision", "2026"])?)?;
+    ensure!(said.contains("name: meltemi-2026\n") && said.contains("istio.io/rev: \"2026\""), "{said}");
     Ok(())
 }
 
@@ -103,6 +131,26 @@ fn what_is_broken_is_told_of(cluster: &Cluster) -> Outcome {
     ensure!(failed == wanted, "{failed:?}: {checked:#}");
     Ok(())
 }
+
+/// A policy of the whole mesh lives in the control plane's namespace, and so may a volume.
+fn objects_of_others_are_left(cluster: &Cluster) -> Outcome {
+    cluster.apply(THEIRS)?;
+    let said = succeeded(run(cluster, &["uninstall"])?)?;
+    ensure!(said.contains("removed  Pod meltemi-system/meltemi-test"), "the failed test was not removed: {said}");
+    ensure!(said.contains("removed  PeerAuthentication meltemi-system/default"), "{said}");
+    let left = "namespace meltemi-system: it still holds DestinationRule theirs, PersistentVolumeClaim theirs\n";
+    ensure!(said.contains(left), "{said}");
+    cluster.kubectl(&["delete", "--namespace", "meltemi-system", "destinationrule/theirs", "pvc/theirs"])?;
+    Ok(())
+}
+
+const THEIRS: &str = "
+{apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: {name: theirs, namespace: meltemi-system},
+ spec: {host: web.shop.svc.cluster.local}}
+---
+{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: theirs, namespace: meltemi-system},
+ spec: {accessModes: [ReadWriteOnce], storageClassName: none, resources: {requests: {storage: 1Mi}}}}
+";
 
 /// An expression that does not end: only the control plane knows.
 const UNREADABLE: &str = r#"{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: unreadable},

@@ -1,25 +1,35 @@
-//! The CA's certificate and key are there, and do not end soon.
+//! The CA's Secret holds what the control plane takes, was taken, and does not end soon.
 
+use super::control_plane::LOGS;
 use super::line::Line;
-use crate::names::{OWN_CA, PLUGGED_IN_CA, ROOT_KEY, SYSTEM};
-use k8s_openapi::api::core::v1::Secret;
+use super::roots::certificates;
+use crate::install::rollout::ControlPlane;
+use crate::names::{OWN_CA, PLUGGED_IN_CA, ROOT_KEY, ROOTS, SYSTEM};
+use citadel::TrustDomain;
+use citadel::ca::{CaPem, CertificateAuthority};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use kube::api::Api;
-use x509_parser::pem::Pem;
+use std::time::UNIX_EPOCH;
 
-/// Istio's names of what the Secret must hold.
-const KEYS: [&str; 4] = ["ca-cert.pem", "ca-key.pem", ROOT_KEY, "cert-chain.pem"];
-/// Certificates of which to check the end.
-const CERTIFICATES: [&str; 2] = ["ca-cert.pem", ROOT_KEY];
+/// What a Secret names certificate, key, chain and roots: Istio's names, and those of cert-manager.
+const ISTIO: [&str; 4] = ["ca-cert.pem", "ca-key.pem", "cert-chain.pem", ROOT_KEY];
+const CERT_MANAGER: [&str; 4] = ["tls.crt", "tls.key", "tls.crt", "ca.crt"];
 const SOON_DAYS: i64 = 30;
 const SECONDS_PER_DAY: i64 = 24 * 60 * 60;
 
-pub async fn check(client: &Client) -> Result<Vec<Line>, kube::Error> {
+pub async fn check(client: &Client, planes: &[ControlPlane]) -> Result<Vec<Line>, kube::Error> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), SYSTEM);
     for name in [PLUGGED_IN_CA, OWN_CA] {
         match secrets.get_opt(name).await {
-            Ok(Some(secret)) => return Ok(vec![judge(name, &secret, Timestamp::now())]),
+            Ok(Some(secret)) => {
+                let trust_domain = planes.first().and_then(|plane| plane.trust_domain.parse().ok());
+                let ca = read(&secret, trust_domain.unwrap_or_default());
+                let maps: Api<ConfigMap> = Api::namespaced(client.clone(), SYSTEM);
+                let trusted = maps.get_opt(ROOTS).await?.and_then(|map| map.data?.remove(ROOT_KEY));
+                return Ok(vec![judge(name, &ca, trusted.as_deref(), Timestamp::now())]);
+            }
             Ok(None) => {}
             // Whoever watches over a cluster need not be allowed to read the CA's key.
             Err(kube::Error::Api(status)) if status.code == 403 => {
@@ -30,28 +40,42 @@ pub async fn check(client: &Client) -> Result<Vec<Line>, kube::Error> {
         }
     }
     let what = format!("there is neither a Secret {SYSTEM}/{PLUGGED_IN_CA} nor {SYSTEM}/{OWN_CA}");
-    let remedy = "see `kubectl logs --namespace meltemi-system deployment/meltemi`; the control plane makes the second when it starts";
+    let remedy = format!("{LOGS}; the control plane makes the second when it starts");
     Ok(vec![Line::failed("authority", what, remedy)])
 }
 
-fn judge(name: &str, secret: &Secret, now: Timestamp) -> Line {
+/// The CA of a Secret as the control plane would take it, or why it would not.
+fn read(secret: &Secret, trust_domain: TrustDomain) -> Result<CertificateAuthority, String> {
+    let value = |name: &str| secret.data.as_ref().and_then(|data| data.get(name));
+    let text = |name: &str| {
+        let value = value(name).ok_or_else(|| format!("the key {name} is missing"))?;
+        std::str::from_utf8(&value.0).map_err(|_| format!("{name} is no text"))
+    };
+    let istio = value(ISTIO[0]).is_some() || value(CERT_MANAGER[0]).is_none();
+    let [certificate, key, chain, roots] = if istio { ISTIO } else { CERT_MANAGER };
+    // A CA that is a root itself needs none.
+    let chain = if value(chain).is_some() { text(chain)? } else { "" };
+    let pem = CaPem { certificate: text(certificate)?, key: text(key)?, chain, roots: text(roots)? };
+    CertificateAuthority::plugged_in(pem, trust_domain).map_err(|error| error.to_string())
+}
+
+fn judge(name: &str, ca: &Result<CertificateAuthority, String>, trusted: Option<&str>, now: Timestamp) -> Line {
     let place = format!("Secret {SYSTEM}/{name}");
-    let replace = format!("write the {place} anew, in the format of Istio's plug-in CA");
-    let empty = std::collections::BTreeMap::new();
-    let data = secret.data.as_ref().unwrap_or(&empty);
-    let missing: Vec<&str> =
-        KEYS.into_iter().filter(|key| data.get(*key).is_none_or(|value| value.0.is_empty())).collect();
-    if !missing.is_empty() {
-        return Line::failed("authority", format!("the {place} lacks {}", missing.join(", ")), replace);
+    let ca = match ca {
+        Ok(ca) => ca,
+        Err(reason) => {
+            let remedy = format!("write the {place} anew, as docs/kubernetes.md tells; it is taken without a restart");
+            return Line::failed("authority", format!("the {place} cannot be used: {reason}"), remedy);
+        }
+    };
+    // Without that ConfigMap nothing has its roots, which the line on the roots tells.
+    let trusted = trusted.map(|pem| certificates(pem.as_bytes()));
+    if trusted.is_some_and(|trusted| !certificates(ca.roots_pem().as_bytes()).is_subset(&trusted)) {
+        let what = format!("the {place} is not in force: its roots are not in the ConfigMap {SYSTEM}/{ROOTS}");
+        return Line::failed("authority", what, format!("run it again in a moment; if it still says so, {LOGS}"));
     }
-    let mut first_end: Option<i64> = None;
-    for key in CERTIFICATES {
-        let Some(end) = data.get(key).and_then(|value| end_of(&value.0)) else {
-            return Line::failed("authority", format!("{key} of the {place} holds no certificate"), replace);
-        };
-        first_end = Some(first_end.map_or(end, |first| first.min(end)));
-    }
-    let days = (first_end.unwrap_or(0) - now.as_second()).div_euclid(SECONDS_PER_DAY);
+    let end = ca.not_after().duration_since(UNIX_EPOCH).map_or(0, |end| end.as_secs().cast_signed());
+    let days = (end - now.as_second()).div_euclid(SECONDS_PER_DAY);
     let rotate = "plug in a new CA while the old root stays in root-cert.pem, as docs/kubernetes.md tells";
     match days {
         ..0 => Line::failed("authority", format!("the CA in the {place} ended {} days ago", -days), rotate),
@@ -60,54 +84,75 @@ fn judge(name: &str, secret: &Secret, now: Timestamp) -> Line {
     }
 }
 
-/// When the first of the certificates in this PEM ends, in seconds since 1970.
-fn end_of(pem: &[u8]) -> Option<i64> {
-    let ends = Pem::iter_from_buffer(pem).map(|pem| {
-        let pem = pem.ok()?;
-        Some(pem.parse_x509().ok()?.validity().not_after.timestamp())
-    });
-    ends.collect::<Option<Vec<i64>>>()?.into_iter().min()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::judge;
-    use crate::check::line::Outcome;
+    use super::{CERT_MANAGER, ISTIO, judge, read};
+    use crate::check::line::{Line, Outcome};
+    use citadel::TrustDomain;
     use citadel::ca::CertificateAuthority;
     use k8s_openapi::ByteString;
     use k8s_openapi::api::core::v1::Secret;
     use k8s_openapi::jiff::{Timestamp, ToSpan};
+    use std::time::UNIX_EPOCH;
 
-    fn secret(root: &str) -> Secret {
-        let value = |key: &str| if key.ends_with("key.pem") { "key" } else { root };
-        let data = super::KEYS.into_iter().map(|key| (key.to_owned(), ByteString(value(key).into())));
+    /// A root and its key.
+    fn made() -> (String, String) {
+        let (root, key) = CertificateAuthority::generate(&TrustDomain::default()).unwrap();
+        (root, key.to_string())
+    }
+
+    fn secret(names: [&str; 4], root: &str, key: &str) -> Secret {
+        let data = names.into_iter().map(|name| {
+            let text = if name.contains("key") { key } else { root };
+            (name.to_owned(), ByteString(text.into()))
+        });
         Secret { data: Some(data.collect()), ..Secret::default() }
     }
 
-    fn root() -> String {
-        let authority = CertificateAuthority::in_memory("cluster.local".parse().unwrap()).unwrap();
-        authority.roots_pem().to_owned()
+    fn judged(secret: &Secret, trusted: &str) -> Line {
+        judge("cacerts", &read(secret, TrustDomain::default()), Some(trusted), Timestamp::now())
     }
 
     #[test]
     fn a_ca_is_judged_by_the_days_it_has_left() {
-        let root = root();
-        let end = Timestamp::from_second(super::end_of(root.as_bytes()).unwrap()).unwrap();
-        let judged = |before: i64| judge("meltemi-ca", &secret(&root), end - (before * 24).hours());
+        let (root, key) = made();
+        let ca = read(&secret(ISTIO, &root, &key), TrustDomain::default());
+        let end = ca.as_ref().unwrap().not_after().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let end = Timestamp::from_second(end.try_into().unwrap()).unwrap();
+        let judged = |before: i64| judge("meltemi-ca", &ca, Some(&root), end - (before * 24).hours());
         assert_eq!(judged(31).outcome, Outcome::Ok);
         assert_eq!(judged(29).what, "the CA in the Secret meltemi-system/meltemi-ca ends in 29 days");
         assert_eq!(judged(-2).what, "the CA in the Secret meltemi-system/meltemi-ca ended 2 days ago");
     }
 
     #[test]
-    fn a_secret_without_its_parts_fails() {
-        let mut secret = secret("no certificate");
-        assert!(judge("cacerts", &secret, Timestamp::UNIX_EPOCH).what.contains("holds no certificate"));
-        secret.data.as_mut().unwrap().remove("ca-key.pem");
-        assert_eq!(
-            judge("cacerts", &secret, Timestamp::UNIX_EPOCH).what,
-            "the Secret meltemi-system/cacerts lacks ca-key.pem"
-        );
+    fn a_ca_as_cert_manager_writes_it_is_fine_and_so_is_one_without_a_chain() {
+        let (root, key) = made();
+        assert_eq!(judged(&secret(CERT_MANAGER, &root, &key), &root).outcome, Outcome::Ok);
+        let mut bare = secret(ISTIO, &root, &key);
+        bare.data.as_mut().unwrap().remove("cert-chain.pem");
+        assert_eq!(judged(&bare, &root).outcome, Outcome::Ok);
+    }
+
+    #[test]
+    fn a_ca_that_the_control_plane_refuses_fails_with_the_reason() {
+        let ((root, key), (_, other_key)) = (made(), made());
+        let line = judged(&secret(ISTIO, &root, &other_key), &root);
+        assert_eq!(line.outcome, Outcome::Failed);
+        assert!(line.what.contains("cannot be used: ca-cert.pem: ca-key.pem is not its private key"), "{}", line.what);
+        let mut lacking = secret(ISTIO, &root, &key);
+        lacking.data.as_mut().unwrap().remove("ca-key.pem");
+        let what = judged(&lacking, &root).what;
+        assert_eq!(what, "the Secret meltemi-system/cacerts cannot be used: the key ca-key.pem is missing");
+    }
+
+    #[test]
+    fn a_ca_whose_roots_nobody_trusts_is_not_in_force() {
+        let ((root, key), (former, _)) = (made(), made());
+        let line = judged(&secret(ISTIO, &root, &key), &former);
+        assert_eq!(line.outcome, Outcome::Failed);
+        assert!(line.what.contains("is not in force: its roots are not in the ConfigMap"), "{}", line.what);
+        assert_eq!(judged(&secret(ISTIO, &root, &key), &(former + &root)).outcome, Outcome::Ok);
     }
 }

@@ -1,32 +1,15 @@
 //! What to know before an install: Helm, rights, definitions that are there already, other control planes.
 
 use super::line::{Line, or_unreadable, some};
+use super::rights;
 use crate::cluster;
 use crate::helm::Helm;
-use crate::names::{self, CRDS, REVISION, SYSTEM};
+use crate::names::{self, CRDS, REVISION};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
-use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Api, ListParams, PostParams};
+use kube::api::{Api, ListParams};
 use kube::{Client, Error};
-use serde_json::json;
 
-/// What `meltemi install` makes: group and resource, and whether it is inside the control plane's namespace.
-const MADE: [(&str, &str, bool); 13] = [
-    ("", "namespaces", false),
-    ("apiextensions.k8s.io", "customresourcedefinitions", false),
-    ("rbac.authorization.k8s.io", "clusterroles", false),
-    ("rbac.authorization.k8s.io", "clusterrolebindings", false),
-    ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", false),
-    ("admissionregistration.k8s.io", "validatingwebhookconfigurations", false),
-    ("rbac.authorization.k8s.io", "roles", true),
-    ("rbac.authorization.k8s.io", "rolebindings", true),
-    ("apps", "deployments", true),
-    ("", "services", true),
-    ("", "configmaps", true),
-    ("", "secrets", true),
-    ("", "serviceaccounts", true),
-];
 /// The label of the release that brought a definition of the Gateway API.
 const GATEWAY_VERSION: &str = "gateway.networking.k8s.io/bundle-version";
 
@@ -38,7 +21,7 @@ struct Definition {
 }
 
 pub async fn check(client: &Client, revision: &str) -> Vec<Line> {
-    let mut lines = or_unreadable("rights", rights(client).await.map(|missing| vec![judge_rights(&missing)]));
+    let mut lines = or_unreadable("rights", rights::check(client).await);
     lines.extend(or_unreadable("definitions", definitions(client).await.map(|found| judge_definitions(&found))));
     lines.extend(or_unreadable(
         "revisions",
@@ -53,31 +36,6 @@ pub fn helm(found: anyhow::Result<Helm>) -> Line {
         Ok(version) => Line::ok("helm", version),
         Err(error) => Line::failed("helm", format!("{error:#}"), "install Helm 3.14 or newer, or give --helm FILE"),
     }
-}
-
-/// The resources that the caller may not create.
-async fn rights(client: &Client) -> Result<Vec<String>, Error> {
-    let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
-    let mut missing = Vec::new();
-    for (group, resource, inside) in MADE {
-        let namespace = inside.then_some(SYSTEM);
-        let attributes = json!({ "group": group, "resource": resource, "verb": "create", "namespace": namespace });
-        let review = serde_json::from_value(json!({ "spec": { "resourceAttributes": attributes } }));
-        let review: SelfSubjectAccessReview = review.map_err(Error::SerdeError)?;
-        let answer = reviews.create(&PostParams::default(), &review).await?;
-        if !answer.status.is_some_and(|status| status.allowed) {
-            missing.push(resource.to_owned());
-        }
-    }
-    Ok(missing)
-}
-
-fn judge_rights(missing: &[String]) -> Line {
-    if missing.is_empty() {
-        return Line::ok("rights", "this account may create all that is installed");
-    }
-    let what = format!("this account may not create {}", missing.join(", "));
-    Line::failed("rights", what, "use an account bound to the ClusterRole cluster-admin")
 }
 
 async fn definitions(client: &Client) -> Result<Vec<Definition>, Error> {
@@ -142,21 +100,11 @@ fn judge_revisions(found: &[(String, String)], wanted: &str) -> Line {
 
 #[cfg(test)]
 mod tests {
-    use super::{Definition, judge_definitions, judge_revisions, judge_rights};
+    use super::{Definition, judge_definitions, judge_revisions};
     use crate::check::line::Outcome;
 
     fn definition(name: &str, version: Option<&str>, ours: bool) -> Definition {
         Definition { name: name.to_owned(), gateway_version: version.map(str::to_owned), ours }
-    }
-
-    #[test]
-    fn missing_rights_are_named() {
-        assert_eq!(judge_rights(&[]).outcome, Outcome::Ok);
-        let line = judge_rights(&["namespaces".to_owned(), "clusterroles".to_owned()]);
-        assert_eq!(
-            (line.outcome, line.what.as_str()),
-            (Outcome::Failed, "this account may not create namespaces, clusterroles")
-        );
     }
 
     #[test]

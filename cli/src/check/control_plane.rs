@@ -8,6 +8,8 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
 
+/// Where to read why something of the whole mesh is missing: any control plane may be the one that leads.
+pub const LOGS: &str = "see `kubectl logs --namespace meltemi-system --selector app=meltemi --prefix --tail=-1`";
 const VERSION_LABEL: &str = "app.kubernetes.io/version";
 
 pub async fn check(client: &Client, deployment: &Deployment, plane: &ControlPlane) -> Result<Vec<Line>, kube::Error> {

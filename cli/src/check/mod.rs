@@ -3,12 +3,13 @@
 
 mod authority;
 mod before;
-mod control_plane;
+pub mod control_plane;
 mod dry_run;
 mod leader;
-mod line;
+pub mod line;
 pub mod pods;
 mod rejected;
+mod rights;
 mod roots;
 mod sidecars;
 mod version;
@@ -104,7 +105,7 @@ async fn after(client: &Client) -> Vec<Line> {
         }
     }
     lines.extend(or_unreadable("leader", leader::check(client).await));
-    lines.extend(or_unreadable("authority", authority::check(client).await));
+    lines.extend(or_unreadable("authority", authority::check(client, &planes).await));
     lines.extend(or_unreadable("roots", roots::check(client).await));
     lines.extend(or_unreadable("webhooks", webhooks::check(client, &planes).await));
     lines.extend(or_unreadable("sidecars", sidecars::check(client, &planes).await));

@@ -1,14 +1,14 @@
 //! Every namespace has the mesh's roots: without them a pod with a sidecar does not start, or trusts nobody.
 
+use super::control_plane::LOGS;
 use super::line::{Line, some};
 use crate::cluster;
 use crate::names::{ROOT_KEY, ROOTS, SYSTEM};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::Client;
 use kube::api::{Api, ListParams};
-use std::collections::BTreeMap;
-
-const LOGS: &str = "see `kubectl logs --namespace meltemi-system deployment/meltemi`; the leader writes them";
+use std::collections::{BTreeMap, BTreeSet};
+use x509_parser::pem::Pem;
 
 /// The roots in each namespace that has them, as PEM.
 pub async fn read(client: &Client) -> Result<BTreeMap<String, String>, kube::Error> {
@@ -20,6 +20,11 @@ pub async fn read(client: &Client) -> Result<BTreeMap<String, String>, kube::Err
     Ok(maps.await?.into_iter().collect())
 }
 
+/// The certificates of a PEM text, however its lines are broken.
+pub fn certificates(pem: &[u8]) -> BTreeSet<Vec<u8>> {
+    Pem::iter_from_buffer(pem).filter_map(|pem| pem.ok()).map(|pem| pem.contents).collect()
+}
+
 pub async fn check(client: &Client) -> Result<Vec<Line>, kube::Error> {
     let namespaces = cluster::list(Api::<Namespace>::all(client.clone()), ListParams::default(), |namespace| {
         let going = namespace.metadata.deletion_timestamp.is_some();
@@ -29,17 +34,21 @@ pub async fn check(client: &Client) -> Result<Vec<Line>, kube::Error> {
     Ok(vec![judge(&namespaces, &read(client).await?)])
 }
 
+fn logs() -> String {
+    format!("{LOGS}; the leader writes them")
+}
+
 fn judge(namespaces: &[String], roots: &BTreeMap<String, String>) -> Line {
     let Some(right) = roots.get(SYSTEM).filter(|text| !text.is_empty()) else {
-        return Line::failed("roots", format!("there is no ConfigMap {SYSTEM}/{ROOTS} with roots"), LOGS);
+        return Line::failed("roots", format!("there is no ConfigMap {SYSTEM}/{ROOTS} with roots"), logs());
     };
     let without: Vec<String> = namespaces.iter().filter(|name| !roots.contains_key(*name)).cloned().collect();
     if !without.is_empty() {
-        return Line::failed("roots", format!("namespaces without the ConfigMap {ROOTS}: {}", some(&without)), LOGS);
+        return Line::failed("roots", format!("namespaces without the ConfigMap {ROOTS}: {}", some(&without)), logs());
     }
     let other: Vec<String> = namespaces.iter().filter(|name| roots.get(*name) != Some(right)).cloned().collect();
     if !other.is_empty() {
-        return Line::failed("roots", format!("namespaces with other roots than {SYSTEM}: {}", some(&other)), LOGS);
+        return Line::failed("roots", format!("namespaces with other roots than {SYSTEM}: {}", some(&other)), logs());
     }
     Line::ok("roots", format!("all {} namespaces have the mesh's roots", namespaces.len()))
 }

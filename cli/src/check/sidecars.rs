@@ -23,7 +23,7 @@ pub async fn check(client: &Client, planes: &[ControlPlane]) -> Result<Vec<Line>
         (pods::facts(&pod), wish)
     });
     let (pods, wishes): (Vec<PodFacts>, Vec<Wish>) = judged.await?.into_iter().unzip();
-    let mut lines = vec![readiness(&pods)];
+    let mut lines = vec![readiness(&pods, &revisions)];
     lines.extend(planes.iter().filter_map(|plane| versions(&pods, plane)));
     let without = without_sidecar(pods.iter().zip(wishes));
     let opted_in = |revision: &&str| {
@@ -53,11 +53,13 @@ fn with_sidecar(pods: &[PodFacts]) -> impl Iterator<Item = (&PodFacts, &Sidecar)
     pods.iter().filter(|pod| !pod.ended).filter_map(|pod| Some((pod, pod.sidecar.as_ref()?)))
 }
 
-fn readiness(pods: &[PodFacts]) -> Line {
-    let waiting: Vec<&PodFacts> =
-        with_sidecar(pods).filter(|(_, sidecar)| !sidecar.ready).map(|(pod, _)| pod).collect();
+/// Of the sidecars of these control planes. Those of an Istio have the same name, and are not ours to judge.
+fn readiness(pods: &[PodFacts], revisions: &[&str]) -> Line {
+    let ours = |pod: &PodFacts| pod.revision.as_deref().is_some_and(|revision| revisions.contains(&revision));
+    let ours: Vec<(&PodFacts, &Sidecar)> = with_sidecar(pods).filter(|(pod, _)| ours(pod)).collect();
+    let waiting: Vec<&PodFacts> = ours.iter().filter(|(_, sidecar)| !sidecar.ready).map(|(pod, _)| *pod).collect();
     let Some(first) = waiting.first() else {
-        return Line::ok("sidecars", format!("{}, all ready", with_sidecar(pods).count()));
+        return Line::ok("sidecars", format!("{}, all ready", ours.len()));
     };
     let names: Vec<String> = waiting.iter().map(|pod| pod.place()).collect();
     let trouble = waiting.iter().find_map(|pod| pod.trouble.as_ref());
@@ -135,13 +137,14 @@ mod tests {
     #[test]
     fn sidecars_that_are_not_ready_or_of_another_version_are_named() {
         let pods = [pod("a", injected("m:2"), true), pod("b", injected("m:1"), false)];
-        assert_eq!(readiness(&pods).what, "not ready in shop/b");
-        assert_eq!(readiness(&pods[..1]).what, "1, all ready");
+        assert_eq!(readiness(&pods, &["default"]).what, "not ready in shop/b");
+        assert_eq!(readiness(&pods[..1], &["default"]).what, "1, all ready");
         let plane = |revision: &str| ControlPlane {
             name: "meltemi".to_owned(),
             ready: 1,
             wanted: 1,
             revision: revision.to_owned(),
+            trust_domain: "cluster.local".to_owned(),
             image: "m:2".to_owned(),
             pull_policy: None,
             pull_secrets: Vec::new(),
@@ -152,6 +155,12 @@ mod tests {
         );
         assert_eq!(versions(&pods[..1], &plane("default")), None);
         assert_eq!(versions(&pods, &plane("blue")), None);
+    }
+
+    #[test]
+    fn the_sidecars_of_an_istio_are_not_judged() {
+        let of_istio = [pod("a", injected("docker.io/istio/proxyv2"), false)];
+        assert_eq!(readiness(&of_istio, &["meltemi"]).what, "0, all ready");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use super::dry_run;
 use super::line::Line;
-use super::{roots, sidecars};
+use super::roots::{self, certificates};
+use super::sidecars;
 use crate::install::rollout::ControlPlane;
 use crate::names::{self, SYSTEM};
 use k8s_openapi::api::admissionregistration::v1::{
@@ -11,10 +12,6 @@ use k8s_openapi::api::admissionregistration::v1::{
 use kube::Client;
 use kube::api::Api;
 use std::collections::BTreeSet;
-use x509_parser::pem::Pem;
-
-const REINSTALL: &str = "run `meltemi install` again";
-const LOGS: &str = "see `kubectl logs --namespace meltemi-system deployment/meltemi`; the leader keeps the caBundle";
 
 /// What is trusted for one webhook of a configuration.
 struct Webhook {
@@ -29,13 +26,13 @@ pub async fn check(client: &Client, planes: &[ControlPlane]) -> Result<Vec<Line>
     let mut lines = Vec::new();
     for plane in planes {
         let injector = names::injector(&plane.revision);
-        let trusted = trust("injector", &injector, &mutating(client, &injector).await?, &roots);
+        let trusted = trust("injector", &plane.revision, &injector, &mutating(client, &injector).await?, &roots);
         lines.push(match trusted {
             Ok(()) => dry_run::injection(client, &namespaces, &plane.revision).await,
             Err(line) => line,
         });
         let validator = names::validator(&plane.revision);
-        let trusted = trust("validator", &validator, &validating(client, &validator).await?, &roots);
+        let trusted = trust("validator", &plane.revision, &validator, &validating(client, &validator).await?, &roots);
         lines.push(match trusted {
             Ok(()) => dry_run::validation(client, &plane.revision).await,
             Err(line) => line,
@@ -61,32 +58,39 @@ fn webhook(name: String, client: WebhookClientConfig) -> Webhook {
 }
 
 /// The API server can believe these webhooks, or a line that says why not.
-fn trust(name: &'static str, configuration: &str, webhooks: &[Webhook], roots: &BTreeSet<Vec<u8>>) -> Result<(), Line> {
+fn trust(
+    name: &'static str,
+    revision: &str,
+    configuration: &str,
+    webhooks: &[Webhook],
+    roots: &BTreeSet<Vec<u8>>,
+) -> Result<(), Line> {
     if webhooks.is_empty() {
-        return Err(Line::failed(name, format!("there is no webhook configuration {configuration}"), REINSTALL));
+        let remedy = format!("run `meltemi install --revision {revision}` again");
+        return Err(Line::failed(name, format!("there is no webhook configuration {configuration}"), remedy));
     }
+    let logs = || {
+        let plane = names::control_plane(revision);
+        format!("see `kubectl logs --namespace {SYSTEM} deployment/{plane}`; the control plane keeps the caBundle")
+    };
     for webhook in webhooks {
         let trusted = certificates(&webhook.bundle);
         if trusted.is_empty() {
-            return Err(Line::failed(name, format!("the webhook {} has no caBundle", webhook.name), LOGS));
+            return Err(Line::failed(name, format!("the webhook {} has no caBundle", webhook.name), logs()));
         }
         if trusted.is_disjoint(roots) {
             let what = format!("the caBundle of the webhook {} holds none of this mesh's roots", webhook.name);
-            return Err(Line::failed(name, what, LOGS));
+            return Err(Line::failed(name, what, logs()));
         }
     }
     Ok(())
 }
 
-/// The certificates of a PEM text, however its lines are broken.
-fn certificates(pem: &[u8]) -> BTreeSet<Vec<u8>> {
-    Pem::iter_from_buffer(pem).filter_map(|pem| pem.ok()).map(|pem| pem.contents).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Webhook, certificates, trust};
+    use super::{Webhook, trust};
     use crate::check::line::Line;
+    use crate::check::roots::certificates;
 
     fn pem(content: &str) -> String {
         format!("-----BEGIN CERTIFICATE-----\n{content}\n-----END CERTIFICATE-----\n")
@@ -95,7 +99,7 @@ mod tests {
     fn said(bundle: &str) -> Result<(), String> {
         let webhooks = [Webhook { name: "w".to_owned(), bundle: bundle.into() }];
         let roots = certificates(pem("AAAA").as_bytes());
-        trust("injector", "c", &webhooks, &roots).map_err(|line: Line| line.what)
+        trust("injector", "blue", "c", &webhooks, &roots).map_err(|line: Line| line.what)
     }
 
     #[test]
@@ -103,5 +107,16 @@ mod tests {
         assert_eq!(said(&(pem("BBBB") + &pem("AAAA"))), Ok(()));
         assert_eq!(said(&pem("BBBB")), Err("the caBundle of the webhook w holds none of this mesh's roots".to_owned()));
         assert_eq!(said(""), Err("the webhook w has no caBundle".to_owned()));
+    }
+
+    #[test]
+    fn the_remedy_names_the_control_plane_of_the_revision() {
+        let remedy = |webhooks: &[Webhook]| {
+            let line = trust("injector", "blue", "c", webhooks, &certificates(b"")).err();
+            line.and_then(|line| line.remedy).unwrap_or_default()
+        };
+        assert_eq!(remedy(&[]), "run `meltemi install --revision blue` again");
+        let untrusted = remedy(&[Webhook { name: "w".to_owned(), bundle: Vec::new() }]);
+        assert!(untrusted.contains("deployment/meltemi-blue`"), "{untrusted}");
     }
 }

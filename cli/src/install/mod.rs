@@ -3,6 +3,7 @@
 mod charts;
 mod definitions;
 pub mod namespace;
+pub mod policy;
 mod progress;
 mod proof;
 pub mod rollout;
@@ -25,7 +26,8 @@ pub struct InstallArgs {
     /// File of values for the chart; may be given several times, the last one wins.
     #[arg(short = 'f', long, value_name = "FILE")]
     values: Vec<PathBuf>,
-    /// A value for the chart, such as `image.tag=1.2.3`; may be given several times.
+    /// A value for the chart, such as `image.tag=1.2.3`; may be given several times. Those of an earlier install are kept;
+    /// `KEY=null` brings back the chart's own.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// The revision that namespaces name in `istio.io/rev`; "default" is also what `istio-injection: enabled` means. With
@@ -67,9 +69,10 @@ pub fn run(args: &InstallArgs) -> anyhow::Result<()> {
 impl InstallArgs {
     fn chart_values(&self) -> Vec<String> {
         let files = self.values.iter().flat_map(|file| ["--values".to_owned(), file.display().to_string()]);
-        // Last, so that it holds: the names of all that follows depend on it.
-        let values = self.set.iter().cloned().chain([format!("revision={}", self.revision)]);
-        files.chain(values.flat_map(|value| ["--set".to_owned(), value])).collect()
+        let values = self.set.iter().flat_map(|value| ["--set".to_owned(), value.clone()]);
+        // Last, so that it holds: the names of all that follows depend on it. As text, for a name may consist of digits.
+        let revision = ["--set-string".to_owned(), format!("revision={}", self.revision)];
+        files.chain(values).chain(revision).collect()
     }
 }
 
@@ -85,6 +88,9 @@ async fn install(args: &InstallArgs, helm: &Helm, charts: &Charts) -> anyhow::Re
     let release = names::control_plane(&args.revision);
     helm.apply(&release, &charts.chart(CHART), &args.chart_values())?;
     progress.done("control plane", &format!("applied (Helm release {release})"));
+    if let Some(kept) = policy::kept(&client, &release, &helm.manifest(&release)?).await? {
+        println!("{kept}");
+    }
     if !args.wait {
         println!("Not waited for. `meltemi check` tells when all is well.");
         return Ok(());
@@ -136,9 +142,9 @@ mod tests {
         let args = read("--revision blue -f a.yaml --values b.yaml --set x=1 --set y=2");
         assert_eq!(
             args.chart_values().join(" "),
-            "--values a.yaml --values b.yaml --set x=1 --set y=2 --set revision=blue"
+            "--values a.yaml --values b.yaml --set x=1 --set y=2 --set-string revision=blue"
         );
-        assert_eq!(read("").chart_values().join(" "), "--set revision=default");
+        assert_eq!(read("").chart_values().join(" "), "--set-string revision=default");
     }
 
     #[test]

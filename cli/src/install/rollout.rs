@@ -4,6 +4,7 @@ use crate::cluster::Told;
 use crate::names::{DEFAULT_REVISION, REVISION, SYSTEM};
 use crate::pod_trouble::{self, Trouble};
 use anyhow::{Context, bail};
+use citadel::TrustDomain;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{LocalObjectReference, Pod};
 use kube::Client;
@@ -23,6 +24,8 @@ pub struct ControlPlane {
     pub ready: i32,
     pub wanted: i32,
     pub revision: String,
+    /// As its arguments say; without a word, the usual one.
+    pub trust_domain: String,
     /// The image of its pods, which is the sidecar's too.
     pub image: String,
     pub pull_policy: Option<String>,
@@ -102,12 +105,16 @@ pub fn describe(deployment: &Deployment) -> anyhow::Result<ControlPlane> {
     let container = spec.containers.first().context("the Deployment's pods have no container")?;
     let labels = template.metadata.as_ref().and_then(|metadata| metadata.labels.as_ref());
     let revision = labels.and_then(|labels| labels.get(REVISION)).cloned();
+    let arguments = container.args.iter().flatten();
+    let trust_domain = arguments.filter_map(|argument| argument.strip_prefix("--trust-domain=")).next_back();
+    let trust_domain = trust_domain.map(str::to_owned);
     let name = |secret: &LocalObjectReference| secret.name.clone();
     Ok(ControlPlane {
         name: deployment.metadata.name.clone().unwrap_or_default(),
         ready: deployment.status.as_ref().and_then(|status| status.available_replicas).unwrap_or(0),
         wanted: wanted(deployment),
         revision: revision.unwrap_or_else(|| DEFAULT_REVISION.to_owned()),
+        trust_domain: trust_domain.unwrap_or_else(|| TrustDomain::default().as_str().to_owned()),
         image: container.image.clone().unwrap_or_default(),
         pull_policy: container.image_pull_policy.clone(),
         pull_secrets: spec.image_pull_secrets.iter().flatten().map(name).collect(),
@@ -126,7 +133,8 @@ mod tests {
             "metadata": { "generation": 3 },
             "spec": { "replicas": 2, "selector": {}, "template": {
                 "metadata": { "labels": { "istio.io/rev": "blue" } },
-                "spec": { "containers": [{ "name": "a", "image": "r/meltemi:2" }], "imagePullSecrets": [{ "name": "s" }] } } },
+                "spec": { "containers": [{ "name": "a", "image": "r/meltemi:2", "args": ["--trust-domain=mesh.example"] }],
+                          "imagePullSecrets": [{ "name": "s" }] } } },
             "status": status,
         }))
         .unwrap()
@@ -154,5 +162,6 @@ mod tests {
         let told = describe(&deployment(json!({ "availableReplicas": 2 }))).unwrap();
         assert_eq!((told.revision.as_str(), told.image.as_str(), told.ready), ("blue", "r/meltemi:2", 2));
         assert_eq!(told.pull_secrets, ["s"]);
+        assert_eq!(told.trust_domain, "mesh.example");
     }
 }

@@ -1,8 +1,10 @@
 //! `meltemi uninstall`: removes what install and the control plane made, and says what it left and why.
 
 mod definitions;
+mod foreign;
 mod leftovers;
 mod namespaces;
+mod policy;
 
 use crate::cluster::{ClusterArgs, Told};
 use crate::helm::{Helm, Removal};
@@ -75,10 +77,12 @@ async fn uninstall(args: &UninstallArgs, helm: &Helm) -> anyhow::Result<Outcome>
     leftovers::remove_tests(&client, &release, &mut outcome).await?;
     let others = control_planes(&client).await?;
     if !others.is_empty() {
-        outcome.left.push(format!("the CA, the roots and Istio's kinds: {} uses them", others.join(", ")));
+        let shared = "the CA, the roots, the policy of the mesh and Istio's kinds";
+        outcome.left.push(format!("{shared}: {} uses them", others.join(", ")));
         return Ok(outcome);
     }
     leftovers::remove(&client, &mut outcome).await?;
+    policy::remove(&client, &mut outcome).await?;
     if helm.remove(CRDS)? == Removal::Done {
         outcome.removed.push(format!("Helm release {CRDS}"));
     }

@@ -1,13 +1,14 @@
 //! Namespaces: those that users labelled are theirs and are only told of; those that install made are removed.
 
-use super::Outcome;
+use super::{Outcome, foreign};
+use crate::check::line::some;
 use crate::check::pods::{self, PodFacts};
 use crate::check::wanted;
 use crate::cluster::{self, Told};
 use crate::install::namespace::{MANAGED_BY, MANAGER};
-use crate::names::{PLUGGED_IN_CA, SYSTEM};
+use crate::names::SYSTEM;
 use anyhow::bail;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::api::{Api, DeleteParams, ListParams};
 use std::collections::BTreeSet;
@@ -62,14 +63,14 @@ pub async fn remove_own(client: &Client, outcome: &mut Outcome) -> anyhow::Resul
     let made = cluster::list(namespaces.clone(), made, |namespace| namespace.metadata.name).await;
     let made: Vec<String> = made.doing(|| "cannot list the namespaces".to_owned())?.into_iter().flatten().collect();
     for name in &made {
-        let foreign = if name == SYSTEM { foreign(client).await? } else { Vec::new() };
+        let foreign = if name == SYSTEM { foreign::find(client).await } else { Vec::new() };
         if foreign.is_empty() {
             let deleted = namespaces.delete(name, &DeleteParams::default()).await;
             deleted.doing(|| format!("cannot remove the namespace {name}"))?;
             wait_for_end(&namespaces, name).await?;
             outcome.removed.push(format!("namespace {name}"));
         } else {
-            outcome.left.push(format!("namespace {name}: it still holds {}", foreign.join(", ")));
+            outcome.left.push(format!("namespace {name}: it still holds {}", some(&foreign)));
         }
     }
     let is_there =
@@ -89,24 +90,4 @@ async fn wait_for_end(namespaces: &Api<Namespace>, name: &str) -> anyhow::Result
         sleep(PAUSE).await;
     }
     Ok(())
-}
-
-/// What of others is in the control plane's namespace, without what Kubernetes puts into every namespace.
-async fn foreign(client: &Client) -> anyhow::Result<Vec<String>> {
-    let system = || client.clone();
-    let all = ListParams::default;
-    let doing = || format!("cannot list what is in {SYSTEM}");
-    let name = |kind: &'static str| move |name: Option<String>| format!("{kind} {}", name.unwrap_or_default());
-    let pods = Api::<Pod>::namespaced(system(), SYSTEM);
-    let services = Api::<Service>::namespaced(system(), SYSTEM);
-    let secrets = Api::<Secret>::namespaced(system(), SYSTEM);
-    let maps = Api::<ConfigMap>::namespaced(system(), SYSTEM);
-    let mut found = cluster::list(pods, all(), |pod| name("Pod")(pod.metadata.name)).await.doing(doing)?;
-    found.extend(cluster::list(services, all(), |service| name("Service")(service.metadata.name)).await.doing(doing)?);
-    found.extend(cluster::list(secrets, all(), |secret| name("Secret")(secret.metadata.name)).await.doing(doing)?);
-    found.extend(cluster::list(maps, all(), |map| name("ConfigMap")(map.metadata.name)).await.doing(doing)?);
-    // Kubernetes makes this one in every namespace.
-    found.retain(|one| one != "ConfigMap kube-root-ca.crt");
-    found.sort_by_key(|one| one != &format!("Secret {PLUGGED_IN_CA}"));
-    Ok(found)
 }

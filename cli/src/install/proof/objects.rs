@@ -88,6 +88,7 @@ mod tests {
             ready: 1,
             wanted: 1,
             revision: "blue".to_owned(),
+            trust_domain: "cluster.local".to_owned(),
             image: "r/meltemi:2".to_owned(),
             pull_policy: Some("Never".to_owned()),
             pull_secrets: vec!["s".to_owned()],

@@ -1,5 +1,6 @@
 //! What must be there before the proof's pods: pods that are made a moment too early would wait for much longer.
 
+use crate::check::control_plane::LOGS;
 use crate::cluster::Told;
 use crate::install::rollout::ControlPlane;
 use crate::names::{self, ROOTS};
@@ -45,8 +46,7 @@ pub async fn roots_in(client: &Client, namespace: &str, deadline: Instant) -> an
     while maps.get_opt(ROOTS).await.doing(|| format!("cannot read the ConfigMap {namespace}/{ROOTS}"))?.is_none() {
         if Instant::now() > deadline {
             bail!(
-                "the control plane has not written the ConfigMap {ROOTS} to the namespace {namespace}; `kubectl logs \
-                 --namespace meltemi-system deployment/meltemi` tells why"
+                "no control plane has written the ConfigMap {ROOTS} to the namespace {namespace}; for the reason {LOGS}"
             );
         }
         sleep(PAUSE).await;
