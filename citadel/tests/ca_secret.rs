@@ -296,12 +296,12 @@ async fn after_a_sudden_change_the_new_root_spreads_first_and_the_old_one_is_tru
 
     assert!(is_about(changed().await, HAND_OVER));
     plane.sign_under(&company.root);
-    assert_eq!(plane.roots(), both);
+    assert!(plane.roots().contains(old_root.trim()));
 
     api.put(PLUGGED, company.plug().secret());
     assert!(changed().await < Duration::from_secs(20));
     plane.sign_under(&company.root);
-    assert_eq!(plane.roots(), both, "another intermediate says nothing about the old root");
+    assert!(plane.roots().contains(old_root.trim()), "another intermediate says nothing about the old root");
 
     let took = changed().await;
     assert!(is_about(took, HOUR + HAND_OVER), "{took:?}");
@@ -364,12 +364,14 @@ async fn a_restart_after_a_change_still_trusts_the_former_roots_while_they_are_i
 async fn roots_that_were_published_are_trusted_while_certificates_under_them_can_be_in_use() {
     let (old, new) = (Company::new("Old root"), Company::new("New root"));
     let both = format!("{}{}", new.root, old.root);
+    let back = format!("{}{}", old.root, new.root);
     let past = || [("meltemi.io/former-roots-until".to_owned(), "2026-01-01T00:00:00Z".to_owned())].into();
     for (published, annotations, trusted, why) in [
         (&old.root, BTreeMap::new(), true, "it changed while nobody was there"),
         (&old.root, past(), true, "that was another change"),
         (&both, BTreeMap::new(), true, "nothing says until when"),
         (&both, past(), false, "their time is over"),
+        (&back, past(), true, "the change was taken back, and until now the other one signed"),
         (&new.root, BTreeMap::new(), false, "there is none"),
         (&"garbage".to_owned(), BTreeMap::new(), false, "that is no root"),
     ] {

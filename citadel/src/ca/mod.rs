@@ -99,7 +99,7 @@ pub struct CertificateAuthority {
     roots: Vec<CertificateDer<'static>>,
     /// Trusted as well during a change: of a CA that signed before, or of the one that will.
     beside: Vec<CertificateDer<'static>>,
-    /// Of both.
+    /// Of both, its own first.
     roots_pem: String,
     /// What takes this one's place, and when.
     then: Option<(SystemTime, Arc<Self>)>,
@@ -235,10 +235,7 @@ impl CertificateAuthority {
     /// Trusts these as well, and gives way to another one.
     fn followed_by(mut self, roots: &[CertificateDer<'static>], at: SystemTime, then: Arc<Self>) -> Self {
         self.beside = roots.iter().filter(|root| !self.roots.contains(root)).cloned().collect();
-        // In one order, so that a step of a change that trusts the same roots looks the same.
-        let mut trusted: Vec<_> = self.trusted().collect();
-        trusted.sort_unstable_by(|a, b| a.as_ref().cmp(b.as_ref()));
-        self.roots_pem = certificates_pem(trusted);
+        self.roots_pem = certificates_pem(self.trusted());
         self.then = Some((at, then));
         self
     }

@@ -73,8 +73,8 @@ impl Published {
     /// given certificates under them until now.
     pub(super) fn beside(self, ca: CertificateAuthority, max_ttl: Duration) -> CertificateAuthority {
         let now = SystemTime::now();
-        // What is said there of another CA's change tells nothing of this one's.
-        let same = self.roots.iter().any(|root| ca.roots().contains(root));
+        // The first root is of the CA that signed. Another one may have signed until now, whatever is said there.
+        let same = self.roots.first().is_some_and(|first| ca.roots().contains(first));
         let until = self.until.filter(|_| same).unwrap_or(now + max_ttl);
         if until <= now || self.roots.iter().all(|root| ca.roots().contains(root)) {
             return ca;
