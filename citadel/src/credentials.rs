@@ -213,14 +213,19 @@ pub(crate) fn pem_text(tag: &str, der: &[u8]) -> String {
     pem::encode_config(&pem::Pem::new(tag, der), lines)
 }
 
-pub(crate) fn certificates_pem(certificates: &[CertificateDer<'_>]) -> String {
-    certificates.iter().map(|c| pem_text("CERTIFICATE", c)).collect()
+pub(crate) fn certificates_pem<'a>(certificates: impl IntoIterator<Item = &'a CertificateDer<'static>>) -> String {
+    certificates.into_iter().map(|c| pem_text("CERTIFICATE", c)).collect()
 }
 
 /// Whether a chain, leaf first, leads to this root now.
 pub(crate) fn leads_to(chain: &[CertificateDer<'static>], root: &CertificateDer<'static>) -> Result<(), String> {
     let anchors = anchors(std::slice::from_ref(root)).map_err(|e| e.to_string())?;
     verify(chain, &anchors).map_err(|e| certificate_error(e).to_string())
+}
+
+/// Whether certificates can be verified under this one at all.
+pub(crate) fn is_a_root(certificate: &CertificateDer<'static>) -> bool {
+    anchors(std::slice::from_ref(certificate)).is_ok()
 }
 
 fn verify(chain: &[CertificateDer<'_>], anchors: &RootCertStore) -> Result<(), rustls::Error> {

@@ -1,4 +1,5 @@
-//! The control plane's own identity: signed by the CA in the same process, and renewed at half of its life.
+//! The control plane's own identity: signed by the CA in the same process, renewed at half of its life, and when the CA
+//! changes.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -10,9 +11,6 @@ use crate::ca::{Authority, CaError, CertificateAuthority};
 use crate::identity::Identity;
 use crate::renewal::{SHORTEST_WAIT, sleep_until_due};
 use crate::spiffe::SpiffeId;
-
-/// The kubelet brings a changed ConfigMap into the pods within two minutes.
-const HAND_OVER: Duration = Duration::from_secs(180);
 
 /// Whose certificate, with which DNS names, for how long.
 #[derive(Debug, Clone)]
@@ -44,7 +42,7 @@ async fn renew(authority: Authority, mut changes: Changes, names: ServerNames, i
     loop {
         tokio::select! {
             () = sleep_until_due(life(&identity)) => {}
-            _ = changes.changed() => hand_over(&mut changes, &identity).await,
+            _ = changes.changed() => {}
         }
         while let Err(error) = sign(&authority.current(), &names, &identity) {
             let wait = backoff.wait((life(&identity) / 2).max(SHORTEST_WAIT));
@@ -52,25 +50,6 @@ async fn renew(authority: Authority, mut changes: Changes, names: ServerNames, i
             tokio::time::sleep(wait).await;
         }
         backoff.reset();
-    }
-}
-
-/// Where the former root is still trusted, the certificate under it is kept for a while beside the new roots: clients
-/// learn of these some time later, and both kinds must be able to connect in between.
-async fn hand_over(changes: &mut Changes, identity: &Identity) {
-    let ca = Arc::clone(&changes.borrow_and_update());
-    let Some(former) = identity.current() else { return };
-    if former.roots() == ca.roots() {
-        return;
-    }
-    let Some(both) = former.with_roots(ca.roots().to_vec()).ok().filter(|both| both.verify_chain().is_ok()) else {
-        return;
-    };
-    identity.replace(both);
-    let wait = HAND_OVER.min(life(identity) / 2);
-    tokio::select! {
-        () = tokio::time::sleep(wait) => {}
-        _ = changes.changed() => {}
     }
 }
 

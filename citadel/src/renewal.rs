@@ -1,4 +1,5 @@
-//! When a certificate is due for renewal: the same rule for what the CA gave us and for the control plane's own.
+//! When a certificate is due for renewal: the same rule for what the CA gave us and for the control plane's own. And
+//! waiting for that by both clocks.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +14,11 @@ pub(crate) const SHORTEST_WAIT: Duration = Duration::from_millis(500);
 pub(crate) async fn sleep_until_due(life: Duration) {
     let wait = life.mul_f64(0.49 + 0.02 * fastrand::f64()).max(SHORTEST_WAIT);
     sleep_by(wait, SystemTime::now).await;
+}
+
+/// Until a time of the wall clock.
+pub(crate) async fn sleep_until(at: SystemTime) {
+    sleep_by(at.duration_since(SystemTime::now()).unwrap_or_default(), SystemTime::now).await;
 }
 
 /// Until `wait` is over by either clock: the wall clock may be set back, the other one stops in suspend.

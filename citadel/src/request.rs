@@ -1,8 +1,11 @@
 //! One request to the CA: a new key, a CSR with nothing in it but that key, and a check of what came back.
 
+use std::error::Error;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
+use rustls::ClientConfig;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -48,18 +51,51 @@ pub(crate) enum RequestError {
     BornExpired,
 }
 
+impl RequestError {
+    /// The connection was not made, or was lost. In TLS 1.3 a client learns that its certificate was refused when it
+    /// first reads, so that looks the same.
+    fn is_without_answer(&self) -> bool {
+        match self {
+            Self::Connect(_) => true,
+            Self::Refused(status) => status.source().is_some(),
+            _ => false,
+        }
+    }
+}
+
 /// Fetches credentials. A token is the proof, when there is one that can be read; else, or when the CA does not
 /// accept it, the current certificate is.
 pub(crate) async fn fetch(options: &ClientOptions, identity: &Identity) -> Result<Credentials, RequestError> {
     let work = async {
+        let has_certificate = identity.usable().is_ok();
         let tls = tls::control_plane_client(&options.roots, identity)?;
-        let address = options.address.as_str();
-        let channel = grpc::connect(address, tls, &options.server_name, options.mark).await?;
-        let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
-        let chain = ask(options, identity, channel, csr(&key)?).await?;
-        accept(options, &key, &chain)
+        let refused = match fetch_over(options, tls, has_certificate).await {
+            Err(error) if has_certificate && error.is_without_answer() && token(options).is_ok() => error,
+            answer => return answer,
+        };
+        // A CA that does not know the root of our certificate closes the connection before it looks at the token.
+        let tls = tls::anonymous_control_plane_client(&options.roots, identity)?;
+        match fetch_over(options, tls, false).await {
+            Ok(credentials) => {
+                tracing::warn!("the CA took our token alone; with our certificate: {refused}");
+                Ok(credentials)
+            }
+            Err(_) => Err(refused),
+        }
     };
     tokio::time::timeout(TIMEOUT, work).await.map_err(|_| RequestError::Timeout)?
+}
+
+async fn fetch_over(
+    options: &ClientOptions,
+    tls: Arc<ClientConfig>,
+    has_certificate: bool,
+) -> Result<Credentials, RequestError> {
+    let address = options.address.as_str();
+    let channel = grpc::connect(address, tls, &options.server_name, options.mark).await?;
+    let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
+    let chain = ask(options, has_certificate, channel, csr(&key)?).await?;
+    accept(options, &key, &chain)
 }
 
 fn csr(key: &KeyPair) -> Result<String, rcgen::Error> {
@@ -70,13 +106,12 @@ fn csr(key: &KeyPair) -> Result<String, rcgen::Error> {
 
 async fn ask(
     options: &ClientOptions,
-    identity: &Identity,
+    has_certificate: bool,
     channel: Channel,
     csr: String,
 ) -> Result<Vec<String>, RequestError> {
     let validity_duration = i64::try_from(options.ttl.as_secs()).unwrap_or(i64::MAX);
     let message = CertificateRequest { csr, validity_duration, metadata: None };
-    let has_certificate = identity.usable().is_ok();
     let answer = match token(options) {
         Ok(token) => {
             let mut request = Request::new(message.clone());
@@ -108,7 +143,7 @@ fn token(options: &ClientOptions) -> Result<MetadataValue<Ascii>, String> {
 
 async fn call(channel: Channel, request: Request<CertificateRequest>) -> Result<CertificateResponse, Status> {
     let mut client = tonic::client::Grpc::new(channel);
-    client.ready().await.map_err(|e| Status::unavailable(e.to_string()))?;
+    client.ready().await.map_err(|e| Status::from_error(e.into()))?;
     let path = PathAndQuery::from_static(CREATE_CERTIFICATE);
     let answer = client.unary(request, path, ProstCodec::default()).await?;
     Ok(answer.into_inner())

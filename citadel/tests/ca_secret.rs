@@ -4,12 +4,14 @@
 mod fake_api;
 mod mesh;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use citadel::ca::Authority;
-use citadel::kubernetes::{CaSecretOptions, CaStatus, follow};
+use citadel::kubernetes::{CaSecretOptions, CaStatus, ROOTS_CONFIG_MAP, ROOTS_KEY, follow, roots_annotations};
 use citadel::own::{self, ServerNames};
-use citadel::{Credentials, TrustDomain};
+use citadel::tls::{self, ClientAuth, PeerNames};
+use citadel::{Credentials, Identity, TrustDomain};
 use fake_api::{FakeApi, Mood};
 use k8s_openapi::ByteString;
 use mesh::{HOUR, workload};
@@ -21,6 +23,14 @@ use tokio::sync::watch;
 const SECRETS: &str = "/api/v1/namespaces/meltemi-system/secrets";
 const PLUGGED: &str = "/api/v1/namespaces/meltemi-system/secrets/cacerts";
 const OWN: &str = "/api/v1/namespaces/meltemi-system/secrets/meltemi-ca";
+
+/// How long the former CA signs after a sudden change.
+const HAND_OVER: Duration = Duration::from_secs(180);
+
+/// Times are kept by the wall clock, which goes on while that of the tests is paused.
+fn is_about(took: Duration, wanted: Duration) -> bool {
+    took.abs_diff(wanted) < Duration::from_secs(20)
+}
 
 struct Plane {
     authority: Authority,
@@ -39,6 +49,10 @@ impl Plane {
         let (authority, status, following) = follow(api.client(), options, &metrics).await;
         tokio::spawn(following);
         Self { authority, status, metrics }
+    }
+
+    fn roots(&self) -> String {
+        self.authority.current().roots_pem().to_owned()
     }
 
     /// The next status that says this.
@@ -261,23 +275,120 @@ async fn another_intermediate_under_the_same_root_signs_without_a_restart() {
     assert_eq!(chain[2].trim(), company.root.trim(), "no root was added");
 }
 
-#[tokio::test]
-async fn after_a_sudden_change_both_roots_are_trusted_until_somebody_says_otherwise() {
+#[tokio::test(start_paused = true)]
+async fn after_a_sudden_change_the_new_root_spreads_first_and_the_old_one_is_trusted_while_it_is_in_use() {
     let api = FakeApi::new();
     let plane = Plane::start(&api).await;
-    let old_root = plane.authority.current().roots_pem().to_owned();
+    let old_root = plane.roots();
     let mut changes = plane.authority.changes();
+    let mut changed = async || {
+        let started = tokio::time::Instant::now();
+        changes.changed().await.unwrap();
+        started.elapsed()
+    };
     let company = Company::new("Company root");
     api.put(PLUGGED, company.plug().secret());
-    tokio::time::timeout(Duration::from_secs(20), changes.changed()).await.unwrap().unwrap();
-    let roots = plane.authority.current().roots_pem().to_owned();
-    assert!(roots.contains(company.root.trim()) && roots.contains(old_root.trim()), "{roots}");
-    let chain = plane.sign_under(&company.root);
-    assert_eq!(chain.last().unwrap(), &roots, "a workload is told both");
+    assert!(changed().await < Duration::from_secs(20));
+    let both = plane.roots();
+    assert!(both.contains(company.root.trim()) && both.contains(old_root.trim()), "{both}");
+    let chain = plane.sign_under(&old_root);
+    assert_eq!(chain.last().unwrap(), &both, "a workload is told both");
+
+    assert!(is_about(changed().await, HAND_OVER));
+    plane.sign_under(&company.root);
+    assert!(plane.roots().contains(old_root.trim()));
 
     api.put(PLUGGED, company.plug().secret());
-    tokio::time::timeout(Duration::from_secs(20), changes.changed()).await.unwrap().unwrap();
-    assert_eq!(plane.authority.current().roots_pem().trim(), company.root.trim());
+    assert!(changed().await < Duration::from_secs(20));
+    plane.sign_under(&company.root);
+    assert!(plane.roots().contains(old_root.trim()), "another intermediate says nothing about the old root");
+
+    let took = changed().await;
+    assert!(is_about(took, HOUR + HAND_OVER), "{took:?}");
+    assert_eq!(plane.roots().trim(), company.root.trim());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_is_taken_back_locks_out_nobody() {
+    let (api, first, second) = (FakeApi::new(), Company::new("First root"), Company::new("Second root"));
+    let before = first.plug();
+    api.put(PLUGGED, before.secret());
+    let plane = Plane::start(&api).await;
+    let mut changes = plane.authority.changes();
+    api.put(PLUGGED, second.plug().secret());
+    changes.changed().await.unwrap();
+    changes.changed().await.unwrap();
+    plane.sign_under(&second.root);
+    api.put(PLUGGED, before.secret());
+    changes.changed().await.unwrap();
+    changes.changed().await.unwrap();
+    plane.sign_under(&first.root);
+    assert!(plane.roots().contains(second.root.trim()), "there are certificates under it");
+}
+
+/// A restart within a day of a sudden change made a process that knew the new root only.
+#[tokio::test(start_paused = true)]
+async fn a_restart_after_a_change_still_trusts_the_former_roots_while_they_are_in_use() {
+    let api = FakeApi::new();
+    let before = Plane::start(&api).await;
+    let old_root = before.roots();
+    let old = before.authority.current().sign_server(&[], &workload("catalog"), HOUR).unwrap();
+    let company = Company::new("Company root");
+    let mut changes = before.authority.changes();
+    api.put(PLUGGED, company.plug().secret());
+    changes.changed().await.unwrap();
+    publish(&api, &before.roots(), roots_annotations(&before.authority.current()));
+
+    let after = Plane::start(&api).await;
+    assert_eq!(after.roots(), before.roots(), "replicas agree");
+    after.sign_under(&old_root);
+    let names = ServerNames { id: workload("meltemi"), dns: vec!["ca.mesh.svc".to_owned()], ttl: HOUR };
+    let (identity, _) = own::server_identity(after.authority.clone(), names).unwrap();
+    let server = tls::server(&identity, ClientAuth::Required, &[TrustDomain::default()], &[b"h2"]).unwrap();
+    let old = Identity::fixed(Credentials::from_pem(&old.chain_pem(), &old.key_pem(), &after.roots()).unwrap());
+    let client = tls::client(&old, PeerNames::Any, &[b"h2"]).unwrap();
+    assert_eq!(mesh::why(mesh::handshake(server, client).await.0), "accepted");
+
+    let mut changes = after.authority.changes();
+    let started = tokio::time::Instant::now();
+    changes.changed().await.unwrap();
+    assert!(is_about(started.elapsed(), HAND_OVER), "the new root goes on spreading");
+    after.sign_under(&company.root);
+    changes.changed().await.unwrap();
+    let took = started.elapsed();
+    assert!(is_about(took, HOUR + 2 * HAND_OVER), "{took:?}");
+    assert_eq!(after.roots().trim(), company.root.trim());
+}
+
+#[tokio::test]
+async fn roots_that_were_published_are_trusted_while_certificates_under_them_can_be_in_use() {
+    let (old, new) = (Company::new("Old root"), Company::new("New root"));
+    let both = format!("{}{}", new.root, old.root);
+    let back = format!("{}{}", old.root, new.root);
+    let past = || [("meltemi.io/former-roots-until".to_owned(), "2026-01-01T00:00:00Z".to_owned())].into();
+    for (published, annotations, trusted, why) in [
+        (&old.root, BTreeMap::new(), true, "it changed while nobody was there"),
+        (&old.root, past(), true, "that was another change"),
+        (&both, BTreeMap::new(), true, "nothing says until when"),
+        (&both, past(), false, "their time is over"),
+        (&back, past(), true, "the change was taken back, and until now the other one signed"),
+        (&new.root, BTreeMap::new(), false, "there is none"),
+        (&"garbage".to_owned(), BTreeMap::new(), false, "that is no root"),
+    ] {
+        let api = FakeApi::new();
+        api.put(PLUGGED, new.plug().secret());
+        publish(&api, published, annotations);
+        let plane = Plane::start(&api).await;
+        plane.sign_under(&new.root);
+        assert_eq!(plane.roots().contains(old.root.trim()), trusted, "{why}");
+        assert_eq!(plane.authority.current().beside_until().is_some(), trusted, "{why}");
+    }
+}
+
+/// As the leader does.
+fn publish(api: &FakeApi, roots: &str, annotations: BTreeMap<String, String>) {
+    let map = json!({ "metadata": { "annotations": annotations }, "data": { ROOTS_KEY: roots } });
+    api.put(&format!("/api/v1/namespaces/meltemi-system/configmaps/{ROOTS_CONFIG_MAP}"), map);
 }
 
 #[tokio::test]
@@ -341,11 +452,12 @@ async fn the_control_planes_own_certificate_serves_old_and_new_clients_through_a
     api.put(PLUGGED, company.plug().secret());
     changes.changed().await.unwrap();
     let between = changes.borrow_and_update().clone().unwrap();
-    assert_eq!(between.chain(), before.chain(), "who knows the old root alone can still connect");
+    let known = Credentials::from_pem(&between.chain_pem(), &between.key_pem(), &before.roots_pem()).unwrap();
+    known.verify_chain().expect("who knows the old root alone can still connect");
     assert_eq!(between.roots().len(), 2, "clients with certificates of either root are let in");
     let started = tokio::time::Instant::now();
     changes.changed().await.unwrap();
-    assert_eq!(started.elapsed().as_secs(), 180);
+    assert!(is_about(started.elapsed(), HAND_OVER));
     let after = changes.borrow_and_update().clone().unwrap();
     let renewed = Credentials::from_pem(&after.chain_pem(), &after.key_pem(), &company.root).unwrap();
     renewed.verify_chain().unwrap();

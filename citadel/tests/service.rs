@@ -195,6 +195,21 @@ async fn a_good_certificate_renews_itself_without_a_token_or_with_a_stale_one() 
     }
 }
 
+/// A CA that does not know the root of a certificate closes the connection before it looks at the token.
+#[tokio::test]
+async fn a_client_whose_certificate_is_refused_renews_by_its_token() {
+    let plane = ControlPlane::start().await;
+    let identity = Mesh::new().identity("catalog");
+    let mut changes = identity.changes();
+    let (running, options) = (identity.clone(), plane.options(Some(plane.token_file("catalog"))));
+    tokio::spawn(async move { client::run(options, running, &record::Metrics::new()).await });
+    timeout(Duration::from_secs(10), changes.changed()).await.expect("it shows the old one again and again").unwrap();
+    let renewed = identity.current().unwrap();
+    assert_eq!(renewed.id(), &workload("catalog"));
+    assert_eq!(renewed.roots_pem(), plane.mesh.ca.roots_pem());
+    renewed.verify_chain().unwrap();
+}
+
 #[tokio::test]
 async fn a_client_waits_for_a_ca_that_is_not_there_yet() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

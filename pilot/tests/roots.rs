@@ -156,6 +156,9 @@ async fn new_roots_reach_every_namespace() {
     assert_ne!(plane.roots(), before);
     plane.until_right("shop").await;
     plane.until_right("bank").await;
+    let until =
+        &plane.api.get(&config_map("shop")).unwrap()["metadata"]["annotations"]["meltemi.io/former-roots-until"];
+    assert!(until.is_string(), "who starts later must know how long the former root is needed: {until}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -107,6 +107,25 @@ async fn new_roots_are_in_the_bundles_at_once() {
     timeout(Duration::from_secs(2), plane.until_right(VALIDATOR)).await.unwrap();
 }
 
+/// Each undid what the other had written, once a second.
+#[tokio::test(start_paused = true)]
+async fn replicas_that_know_different_roots_do_not_fight() {
+    let plane = Plane::start();
+    let other = Authority::new(CertificateAuthority::in_memory(TrustDomain::default()).unwrap());
+    let (_leads, receiver) = watch::channel(true);
+    let running =
+        webhook_bundle::run(plane.api.client(), "default".to_owned(), other.changes(), receiver, plane.metrics.clone());
+    tokio::spawn(running);
+    sleep(Duration::from_secs(600)).await;
+    let bundle = &plane.api.get(INJECTOR).unwrap()["webhooks"][1]["clientConfig"]["caBundle"];
+    let bundle: ByteString = serde_json::from_value(bundle.clone()).unwrap();
+    let bundle = String::from_utf8(bundle.0).unwrap();
+    for authority in [&plane.authority, &other] {
+        assert!(bundle.contains(authority.current().roots_pem()), "{bundle}");
+    }
+    assert!(plane.api.calls("PATCH") <= 8, "{} patches of two objects", plane.api.calls("PATCH"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_outage_is_survived_and_a_follower_patches_nothing() {
     let plane = Plane::start();

@@ -4,9 +4,12 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use citadel::TrustDomain;
+use citadel::ca::CertificateAuthority;
 use cluster::Component;
 use lab::{Load, Summary};
 use libtest_mimic::Trial;
+use serde_json::json;
 
 use crate::installed::{Installed, LIMIT, SYSTEM, on_mesh};
 use crate::{Outcome, ensure, heavy};
@@ -22,6 +25,7 @@ pub fn tests() -> Vec<Trial> {
         on_mesh("lossless::the_api_server_is_away", api_server),
         on_mesh("lossless::a_deployment_rolls_to_a_new_version", new_version),
         on_mesh("lossless::a_service_scales_to_ten_and_back", scale),
+        on_mesh("lossless::a_ca_is_plugged_in_and_the_control_plane_restarts", plugged_in),
     ]
 }
 
@@ -65,14 +69,18 @@ fn ready(mesh: &Installed) -> Result<SocketAddr, String> {
 
 fn control_plane(mesh: &Installed) -> Outcome {
     let before = mesh.pod(SYSTEM, "app=meltemi")?;
-    none_fails(mesh, "the control plane is deleted", || {
-        let delete = ["delete", "pod", "--namespace", SYSTEM, "--wait", &before];
-        mesh.cluster.kubectl(&delete).map_err(|error| error.to_string())?;
-        mesh.rolled_out(SYSTEM, &["deployment/meltemi"]).map_err(|error| error.to_string())?;
-        connected(mesh)
-    })?;
+    none_fails(mesh, "the control plane is deleted", || restarted(mesh))?;
     ensure!(mesh.pod(SYSTEM, "app=meltemi")? != before, "it was not deleted");
     Ok(())
+}
+
+/// Deletes the control plane, and waits until another one is there for the client's sidecar.
+fn restarted(mesh: &Installed) -> Result<(), String> {
+    let pod = mesh.pod(SYSTEM, "app=meltemi")?;
+    let delete = ["delete", "pod", "--namespace", SYSTEM, "--wait", &pod];
+    mesh.cluster.kubectl(&delete).map_err(|error| error.to_string())?;
+    mesh.rolled_out(SYSTEM, &["deployment/meltemi"]).map_err(|error| error.to_string())?;
+    connected(mesh)
 }
 
 /// Until the client's sidecar is connected to a control plane.
@@ -125,6 +133,49 @@ fn scale(mesh: &Installed) -> Outcome {
     to(1)?;
     none_fails(mesh, "a service scales 1 -> 10 -> 1", || to(10).and_then(|()| to(1)))?;
     Ok(())
+}
+
+/// A company's root takes the place of the mesh's own at once, which nobody has prepared; at the end it is the other way
+/// round. Pods with old and new certificates meet each other, and control planes that saw the change and that did not.
+fn plugged_in(mesh: &Installed) -> Outcome {
+    let plugged = ["secret/cacerts", "--namespace", SYSTEM];
+    none_fails(mesh, "a CA is plugged in and the control plane restarts", || {
+        mesh.apply(SYSTEM, &cacerts()?).map_err(|error| error.to_string())?;
+        both_roots(mesh)?;
+        restarted(mesh)?;
+        if heavy() {
+            // The former CA signs for three minutes; then new pods have certificates of the new one.
+            std::thread::sleep(Duration::from_secs(190));
+        }
+        mesh.cluster
+            .kubectl(&["rollout", "restart", "deployment/web", "--namespace", NAMESPACE])
+            .map_err(|error| error.to_string())?;
+        mesh.rolled_out(NAMESPACE, &["deployment/web"]).map_err(|error| error.to_string())?;
+        both_roots(mesh)?;
+        mesh.cluster.kubectl(&[&["delete"], &plugged[..]].concat()).map_err(|error| error.to_string())?;
+        restarted(mesh)?;
+        both_roots(mesh)
+    })?;
+    Ok(())
+}
+
+/// The Secret of a CA that nobody knows yet.
+fn cacerts() -> Result<String, String> {
+    let (root, key) = CertificateAuthority::generate(&TrustDomain::default()).map_err(|error| error.to_string())?;
+    let files = json!({ "ca-cert.pem": root, "ca-key.pem": *key, "root-cert.pem": root, "cert-chain.pem": root });
+    let metadata = json!({ "name": "cacerts" });
+    Ok(json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": files }).to_string())
+}
+
+/// Until the pods are given the old root and the new one.
+fn both_roots(mesh: &Installed) -> Result<(), String> {
+    let path = format!("/api/v1/namespaces/{NAMESPACE}/configmaps/meltemi-ca-root-cert");
+    let look = || {
+        let map = mesh.cluster.get(&path).map_err(|error| error.to_string())?;
+        let roots = map["data"]["root-cert.pem"].as_str().unwrap_or_default().matches("BEGIN").count();
+        if roots == 2 { Ok(()) } else { Err(format!("{roots} roots")) }
+    };
+    mesh.cluster.wait_until("both roots", LIMIT, look).map_err(|error: cluster::ClusterError| error.to_string())
 }
 
 /// Until there are so many pods of the server, those that are ending included.

@@ -6,6 +6,7 @@ mod authority;
 mod plugged_in;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rcgen::string::Ia5String;
@@ -89,12 +90,19 @@ enum Kept {
 }
 
 /// A signing certificate and its key. Signs workload certificates of one trust domain.
+#[derive(Clone)]
 pub struct CertificateAuthority {
-    issuer: Issuer<'static, KeyPair>,
+    issuer: Arc<Issuer<'static, KeyPair>>,
     /// From the signing certificate up; the root is not among them, so none when the root itself signs.
     intermediates: Vec<CertificateDer<'static>>,
+    /// What it came with; what it signs leads to one of them.
     roots: Vec<CertificateDer<'static>>,
+    /// Trusted as well during a change: of a CA that signed before, or of the one that will.
+    beside: Vec<CertificateDer<'static>>,
+    /// Of both, its own first.
     roots_pem: String,
+    /// What takes this one's place, and when.
+    then: Option<(SystemTime, Arc<Self>)>,
     root_not_after: SystemTime,
     /// When the first certificate between a leaf and its root runs out, the root included.
     not_after: SystemTime,
@@ -177,6 +185,8 @@ impl CertificateAuthority {
             intermediates: Vec::new(),
             roots_pem: pem_text("CERTIFICATE", &root),
             roots: vec![root],
+            beside: Vec::new(),
+            then: None,
             root_not_after,
             not_after: root_not_after,
             kept: Kept::StateDirectory,
@@ -205,15 +215,33 @@ impl CertificateAuthority {
         self.not_after
     }
 
+    /// What it came with, without the roots that a change brings along.
     pub(crate) fn roots(&self) -> &[CertificateDer<'static>] {
         &self.roots
     }
 
-    /// Trusts these too; what is signed does not change.
-    fn trusting_also(mut self, roots: &[CertificateDer<'static>]) -> Self {
-        self.roots.extend_from_slice(roots);
-        self.roots_pem = certificates_pem(&self.roots);
+    /// Until when roots of another CA are trusted as well; `None` when there are none.
+    pub fn beside_until(&self) -> Option<SystemTime> {
+        let steps = std::iter::successors(self.then.as_ref(), |(_, next)| next.then.as_ref());
+        steps.map(|(at, _)| *at).last()
+    }
+
+    /// Trusts these as well until then, and signs as before.
+    pub(crate) fn trusting_until(self, roots: &[CertificateDer<'static>], until: SystemTime) -> Self {
+        let then = Arc::new(self.clone());
+        self.followed_by(roots, until, then)
+    }
+
+    /// Trusts these as well, and gives way to another one.
+    fn followed_by(mut self, roots: &[CertificateDer<'static>], at: SystemTime, then: Arc<Self>) -> Self {
+        self.beside = roots.iter().filter(|root| !self.roots.contains(root)).cloned().collect();
+        self.roots_pem = certificates_pem(self.trusted());
+        self.then = Some((at, then));
         self
+    }
+
+    fn trusted(&self) -> impl Iterator<Item = &CertificateDer<'static>> {
+        self.roots.iter().chain(&self.beside)
     }
 
     /// Signs the request's key for `id`; the request's names and extensions are ignored. A life of zero means the
@@ -234,7 +262,7 @@ impl CertificateAuthority {
         let mut chain = vec![self.sign(&key, dns_names, id, ttl)?];
         chain.extend_from_slice(&self.intermediates);
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        Ok(Credentials::new(chain, key, self.roots.clone())?)
+        Ok(Credentials::new(chain, key, self.trusted().cloned().collect())?)
     }
 
     fn expired(&self) -> CaError {
@@ -271,7 +299,7 @@ impl CertificateAuthority {
 }
 
 /// What signs with `key` in the name of `certificate`; the two must belong together.
-fn issuer(certificate: &CertificateDer<'_>, key: KeyPair) -> Result<Issuer<'static, KeyPair>, String> {
+fn issuer(certificate: &CertificateDer<'_>, key: KeyPair) -> Result<Arc<Issuer<'static, KeyPair>>, String> {
     let (_, parsed) =
         x509_parser::parse_x509_certificate(certificate).map_err(|e| format!("not a certificate: {e}"))?;
     if &*parsed.public_key().subject_public_key.data != key.public_key_raw() {
@@ -280,7 +308,7 @@ fn issuer(certificate: &CertificateDer<'_>, key: KeyPair) -> Result<Issuer<'stat
     if !parsed.is_ca() {
         return Err("it is no authority's certificate (CA:true is missing)".to_owned());
     }
-    Issuer::from_ca_cert_der(certificate, key).map_err(|e| e.to_string())
+    Issuer::from_ca_cert_der(certificate, key).map(Arc::new).map_err(|e| e.to_string())
 }
 
 /// Parameters with an empty subject, a random serial number and the given end.

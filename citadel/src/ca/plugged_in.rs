@@ -49,6 +49,8 @@ impl CertificateAuthority {
             issuer,
             roots_pem: certificates_pem(&roots),
             roots,
+            beside: Vec::new(),
+            then: None,
             root_not_after: first_end,
             not_after: first_end,
             kept: Kept::Elsewhere,
@@ -62,14 +64,24 @@ impl CertificateAuthority {
         Ok(authority)
     }
 
+    /// A certificate for nobody, and what leads from it to a root.
+    fn specimen(&self) -> Result<Vec<CertificateDer<'static>>, CaError> {
+        let nobody = self.trust_domain.workload("meltemi-system", "nobody");
+        let nobody = nobody.map_err(|e| CaError::PluggedIn(e.to_string()))?;
+        let mut chain = vec![self.sign(&new_key()?, &[], &nobody, DEFAULT_TTL)?];
+        chain.extend_from_slice(&self.intermediates);
+        Ok(chain)
+    }
+
+    /// Whether somebody who trusts these roots accepts what it signs.
+    pub(super) fn is_good_under(&self, roots: &[CertificateDer<'static>]) -> bool {
+        self.specimen().is_ok_and(|chain| roots.iter().any(|root| credentials::leads_to(&chain, root).is_ok()))
+    }
+
     /// Signs a certificate for nobody and verifies it as a peer would. Gives the end of the root that it leads to, the
     /// latest if it leads to several.
     fn try_out(&self) -> Result<SystemTime, CaError> {
-        let nobody = self.trust_domain.workload("meltemi-system", "nobody");
-        let nobody = nobody.map_err(|e| CaError::PluggedIn(e.to_string()))?;
-        let leaf = self.sign(&new_key()?, &[], &nobody, DEFAULT_TTL)?;
-        let mut chain = vec![leaf];
-        chain.extend_from_slice(&self.intermediates);
+        let chain = self.specimen()?;
         self.verified_root(&chain).map_err(|reason| {
             CaError::PluggedIn(format!(
                 "what ca-cert.pem signs does not lead to root-cert.pem ({reason}); cert-chain.pem must hold every certificate between the two"

@@ -16,10 +16,11 @@ use record::LogLimit;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::published::Published;
 use super::{ca_pem, explain, explain_watch};
 use crate::backoff::Backoff;
 use crate::ca::{Authority, CertificateAuthority};
-use crate::metrics::CaSecretMetrics;
+use crate::metrics::{CaMetrics, CaSecretMetrics};
 use crate::spiffe::TrustDomain;
 
 /// The Secret of a CA that somebody plugs in, Istio's name.
@@ -62,13 +63,15 @@ impl fmt::Display for CaStatus {
 }
 
 /// Waits until there is a CA, however long that takes, and gives it with its status and the task that follows changes:
-/// spawn it, it never ends. Needs `get`, `list` and `watch` on the two Secrets and `create` on Secrets.
+/// spawn it, it never ends. Needs `get`, `list` and `watch` on the two Secrets, `create` on Secrets, and `get` on the
+/// ConfigMap with the roots.
 pub async fn follow(
     client: kube::Client,
     options: CaSecretOptions,
     metrics: &record::Metrics,
 ) -> (Authority, watch::Receiver<CaStatus>, impl Future<Output = ()> + Send + 'static) {
-    let mut keeper = Keeper::new(&client, options, metrics);
+    let published = Published::read(&client, &options.namespace).await;
+    let mut keeper = Keeper::new(&client, options, published, metrics);
     let mut secrets = Secrets::new(&keeper.api);
     let authority = loop {
         keeper.step(&mut secrets).await;
@@ -77,10 +80,15 @@ pub async fn follow(
         }
     };
     let status = keeper.status.subscribe();
+    let (steps, signing) = (authority.clone(), CaMetrics::new(metrics));
     let follow = async move {
-        loop {
-            keeper.step(&mut secrets).await;
-        }
+        let steps = steps.keep_time(|ca| signing.in_force(ca));
+        let changes = async {
+            loop {
+                keeper.step(&mut secrets).await;
+            }
+        };
+        tokio::join!(steps, changes);
     };
     (authority, status, follow)
 }
@@ -132,6 +140,7 @@ struct Keeper {
     api: Api<Secret>,
     options: CaSecretOptions,
     in_force: Option<InForce>,
+    published: Published,
     status: watch::Sender<CaStatus>,
     metrics: CaSecretMetrics,
     backoff: Backoff,
@@ -141,11 +150,12 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn new(client: &kube::Client, options: CaSecretOptions, metrics: &record::Metrics) -> Self {
+    fn new(client: &kube::Client, options: CaSecretOptions, published: Published, metrics: &record::Metrics) -> Self {
         Self {
             api: Api::namespaced(client.clone(), &options.namespace),
             options,
             in_force: None,
+            published,
             status: watch::Sender::new(CaStatus { secret: String::new(), problem: None }),
             metrics: CaSecretMetrics::new(metrics),
             backoff: Backoff::new(),
@@ -181,7 +191,7 @@ impl Keeper {
     async fn settle(&mut self, plugged: Option<&Secret>, own: Option<&Secret>) -> Result<(), String> {
         let in_force = self.in_force.as_ref().map(|in_force| Arc::clone(&in_force.secret));
         match decide(plugged, own, in_force.as_deref()) {
-            Decision::Use(secret) => self.adopt(secret),
+            Decision::Use(secret) => self.adopt(secret, own),
             Decision::Keep(problem) => self.report(PLUGGED_SECRET, Some(problem.to_owned())),
             Decision::Restore(secret) => {
                 let secret = without_history(secret);
@@ -193,7 +203,7 @@ impl Keeper {
             Decision::Generate => {
                 let made = ca_pem::generate(OWN_SECRET, &self.options.trust_domain).map_err(|e| e.to_string())?;
                 let kept = self.create(&made).await?;
-                self.adopt(&kept);
+                self.adopt(&kept, None);
             }
         }
         Ok(())
@@ -213,7 +223,7 @@ impl Keeper {
         answer.map_err(|reason| format!("cannot make Secret {}/{OWN_SECRET}: {reason}", self.options.namespace))
     }
 
-    fn adopt(&mut self, secret: &Secret) {
+    fn adopt(&mut self, secret: &Secret, own: Option<&Secret>) {
         let name = secret.metadata.name.clone().unwrap_or_default();
         if self.in_force.as_ref().is_some_and(|now| now.name() == name && now.secret.data == secret.data) {
             return self.report(&name, None);
@@ -225,20 +235,28 @@ impl Keeper {
                 return self.report(&name, Some(problem));
             }
         };
-        let authority = self.put_in_force(ca);
+        let authority = self.put_in_force(ca, own);
         tracing::info!(secret = name, "the CA is in force");
         self.metrics.came_into_force(&authority.current());
         self.in_force = Some(InForce { authority, secret: Arc::new(secret.clone()) });
         self.report(&name, None);
     }
 
-    fn put_in_force(&self, ca: CertificateAuthority) -> Authority {
-        match &self.in_force {
-            Some(now) => {
-                now.authority.replace(ca);
-                now.authority.clone()
+    fn put_in_force(&mut self, ca: CertificateAuthority, own: Option<&Secret>) -> Authority {
+        if let Some(now) = &self.in_force {
+            now.authority.replace(ca);
+            return now.authority.clone();
+        }
+        let (published, max_ttl) = (std::mem::take(&mut self.published), self.options.max_ttl);
+        // A process before this one has begun to put another CA in the place of our own, or nobody has yet.
+        let former = own.and_then(|own| ca_pem::authority(own, &self.options.trust_domain).ok());
+        match former.filter(|former| published.spreads(&ca, former, max_ttl)) {
+            Some(former) => {
+                let authority = Authority::new(published.beside(former.with_max_ttl(max_ttl), max_ttl));
+                authority.replace(ca);
+                authority
             }
-            None => Authority::new(ca),
+            None => Authority::new(published.beside(ca, max_ttl)),
         }
     }
 

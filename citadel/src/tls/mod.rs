@@ -26,6 +26,7 @@ use crate::spiffe::{SpiffeId, TrustDomain};
 pub use alpn::{AlpnConfigs, with_alpn};
 pub use failure::failure;
 pub use roots::Roots;
+pub(crate) use simple::anonymous_control_plane_client;
 pub use simple::{control_plane_client, simple_client};
 pub use unverified::unverified_client;
 

@@ -34,12 +34,24 @@ pub fn simple_client(roots: &Roots, names: &[String], alpn: &[&[u8]]) -> Result<
 /// To the control plane, its CA included: TLS 1.3, ALPN `h2`. The server is known by its DNS name under `roots` or
 /// the roots that `identity` holds at the time; the identity's certificate is shown if there is one that is good.
 pub fn control_plane_client(roots: &Roots, identity: &Identity) -> Result<Arc<ClientConfig>, TlsError> {
-    let verifier = NameVerifier { roots: roots.store()?, further_roots: Some(identity.clone()), names: Vec::new() };
+    to_control_plane(roots, identity, identity)
+}
+
+/// The same, but it shows no certificate.
+pub(crate) fn anonymous_control_plane_client(
+    roots: &Roots,
+    identity: &Identity,
+) -> Result<Arc<ClientConfig>, TlsError> {
+    to_control_plane(roots, identity, &Identity::empty())
+}
+
+fn to_control_plane(roots: &Roots, trusting: &Identity, showing: &Identity) -> Result<Arc<ClientConfig>, TlsError> {
+    let verifier = NameVerifier { roots: roots.store()?, further_roots: Some(trusting.clone()), names: Vec::new() };
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(MESH_VERSIONS)?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_client_cert_resolver(Arc::new(CurrentCertificate::new(identity)));
+        .with_client_cert_resolver(Arc::new(CurrentCertificate::new(showing)));
     config.resumption = Resumption::disabled();
     config.alpn_protocols = alpn::owned(&[b"h2"]);
     Ok(Arc::new(config))

@@ -1,5 +1,6 @@
 //! What the control plane does in a Kubernetes cluster beside reading it.
 
+mod bundle;
 mod due;
 pub mod leader;
 mod lease;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use citadel::ca::CertificateAuthority;
-use citadel::kubernetes::{explain, explain_watch};
+use citadel::kubernetes::{explain, explain_watch, roots_annotations};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
@@ -22,10 +22,7 @@ use super::due::Due;
 use super::leader::while_leading;
 use super::listed::Listed;
 
-/// The ConfigMap in every namespace.
-pub const CONFIG_MAP: &str = "meltemi-ca-root-cert";
-/// Its key; PEM.
-pub const KEY: &str = "root-cert.pem";
+pub use citadel::kubernetes::{ROOTS_CONFIG_MAP as CONFIG_MAP, ROOTS_KEY as KEY};
 
 const MANAGER: &str = "meltemi";
 const LABEL: (&str, &str) = ("app", "meltemi");
@@ -48,7 +45,7 @@ pub async fn run(
 
 struct Keeper {
     client: Client,
-    roots: String,
+    ca: Arc<CertificateAuthority>,
     /// "Right" is a namespace that is not being deleted.
     namespaces: Listed<String>,
     config_maps: Listed<String>,
@@ -63,7 +60,7 @@ enum Written {
 }
 
 async fn keep(client: Client, mut authority: watch::Receiver<Arc<CertificateAuthority>>, written: CounterVec) {
-    let mut keeper = Keeper::new(client.clone(), authority.borrow_and_update().roots_pem().to_owned(), written);
+    let mut keeper = Keeper::new(client.clone(), Arc::clone(&authority.borrow_and_update()), written);
     let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
     let config_maps: Api<ConfigMap> = Api::all(client);
     let named = watcher::Config::default().fields(&format!("metadata.name={CONFIG_MAP}"));
@@ -74,24 +71,24 @@ async fn keep(client: Client, mut authority: watch::Receiver<Arc<CertificateAuth
         while under_way.len() < MOST_AT_ONCE
             && let Some(namespace) = keeper.due.next(Instant::now())
         {
-            under_way.push(write(keeper.client.clone(), namespace, keeper.roots.clone()));
+            under_way.push(write(keeper.client.clone(), namespace, Arc::clone(&keeper.ca)));
         }
         let next_at = keeper.due.next_at().filter(|_| under_way.len() < MOST_AT_ONCE);
         tokio::select! {
             Some(event) = namespaces.next() => keeper.namespace(event),
             Some(event) = config_maps.next() => keeper.config_map(event),
             Some((namespace, result)) = under_way.next(), if !under_way.is_empty() => keeper.finish(&namespace, result),
-            Ok(()) = authority.changed() => keeper.roots_changed(authority.borrow_and_update().roots_pem()),
+            Ok(()) = authority.changed() => keeper.ca_changed(&authority.borrow_and_update()),
             () = sleep_until(next_at.unwrap_or_else(Instant::now)), if next_at.is_some() => {}
         }
     }
 }
 
 impl Keeper {
-    fn new(client: Client, roots: String, written: CounterVec) -> Self {
+    fn new(client: Client, ca: Arc<CertificateAuthority>, written: CounterVec) -> Self {
         Self {
             client,
-            roots,
+            ca,
             namespaces: Listed::new(),
             config_maps: Listed::new(),
             due: Due::new(),
@@ -116,7 +113,7 @@ impl Keeper {
     fn config_map(&mut self, event: watcher::Result<watcher::Event<ConfigMap>>) {
         match event {
             Ok(event) => {
-                let roots = self.roots.as_str();
+                let roots = self.ca.roots_pem();
                 let judge = |map: &ConfigMap| (map.namespace().unwrap_or_default(), is_right(map, roots));
                 let relisted = matches!(event, watcher::Event::InitDone);
                 let changed = self.config_maps.take(event, judge);
@@ -127,8 +124,10 @@ impl Keeper {
         }
     }
 
-    fn roots_changed(&mut self, roots: &str) {
-        roots.clone_into(&mut self.roots);
+    fn ca_changed(&mut self, ca: &Arc<CertificateAuthority>) {
+        if std::mem::replace(&mut self.ca, Arc::clone(ca)).roots_pem() == ca.roots_pem() {
+            return;
+        }
         self.config_maps.all_wrong();
         let all = self.namespaces.keys().cloned().collect();
         self.look_at(all);
@@ -189,13 +188,18 @@ fn is_right(map: &ConfigMap, roots: &str) -> bool {
 }
 
 /// Takes the key over from whoever wrote it last; other keys stay as they are.
-async fn write(client: Client, namespace: String, roots: String) -> (String, Result<Written, String>) {
+async fn write(client: Client, namespace: String, ca: Arc<CertificateAuthority>) -> (String, Result<Written, String>) {
     let api: Api<ConfigMap> = Api::namespaced(client, &namespace);
     let wanted = json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": { "name": CONFIG_MAP, "namespace": namespace, "labels": { LABEL.0: LABEL.1 } },
-        "data": { KEY: roots },
+        "metadata": {
+            "name": CONFIG_MAP,
+            "namespace": namespace,
+            "labels": { LABEL.0: LABEL.1 },
+            "annotations": roots_annotations(&ca),
+        },
+        "data": { KEY: ca.roots_pem() },
     });
     let parameters = PatchParams::apply(MANAGER).force();
     let result = match timeout(DEADLINE, api.patch(CONFIG_MAP, &parameters, &Patch::Apply(&wanted))).await {

@@ -1,5 +1,5 @@
 //! The API server calls our webhooks only when it trusts our certificate: the roots stand as `caBundle` in the webhook
-//! configurations of our revision. The chart leaves them empty and the leader fills them, also after an upgrade or an
+//! configurations of our revision. The chart leaves them empty and every replica fills them, also after an upgrade or an
 //! edit that took them out.
 
 use std::fmt;
@@ -26,6 +26,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::bundle::Bundle;
 use super::due::Due;
 use super::leader::while_leading;
 use super::listed::Listed;
@@ -90,36 +91,40 @@ impl From<ValidatingWebhookConfiguration> for Configuration {
 }
 
 impl Configuration {
-    fn is_right(&self, roots: &str) -> bool {
-        self.webhooks.iter().all(|(_, client)| has_bundle(client, roots))
+    fn is_right(&self, bundle: &Bundle) -> bool {
+        self.webhooks.iter().all(|(_, client)| bundle.is_in(text(client)))
     }
 
-    /// Only what is wrong, and only if the webhook at that place is still the same one.
-    fn patch(&self, roots: &str) -> json_patch::Patch {
-        let bundle = json!(ByteString(roots.as_bytes().to_vec()));
-        let wrong = self.webhooks.iter().enumerate().filter(|(_, (_, client))| !has_bundle(client, roots));
-        let operations = wrong.flat_map(|(index, (name, _))| {
+    /// Only what is wrong, and only if the webhook at that place is still the same one, with what was read.
+    fn patch(&self, bundle: &Bundle) -> json_patch::Patch {
+        let wrong = self.webhooks.iter().enumerate();
+        let wrong =
+            wrong.filter_map(|(index, (name, client))| Some((index, name, client, bundle.put_into(text(client))?)));
+        let operations = wrong.flat_map(|(index, name, client, roots)| {
             let path = |rest: &[&str]| {
                 let index = index.to_string();
                 PointerBuf::from_tokens(["webhooks", &index].into_iter().chain(rest.iter().copied()))
             };
-            let same = TestOperation { path: path(&["name"]), value: Value::from(name.as_str()) };
-            let add = AddOperation { path: path(&["clientConfig", "caBundle"]), value: bundle.clone() };
-            [PatchOperation::Test(same), PatchOperation::Add(add)]
+            let same = |path, value| PatchOperation::Test(TestOperation { path, value });
+            let name = same(path(&["name"]), Value::from(name.as_str()));
+            let read = client.ca_bundle.as_ref().map(|read| same(path(&["clientConfig", "caBundle"]), json!(read)));
+            let value = json!(ByteString(roots.into_bytes()));
+            let add = AddOperation { path: path(&["clientConfig", "caBundle"]), value };
+            [Some(name), read, Some(PatchOperation::Add(add))].into_iter().flatten()
         });
         json_patch::Patch(operations.collect())
     }
 }
 
-fn has_bundle(client: &WebhookClientConfig, roots: &str) -> bool {
-    client.ca_bundle.as_ref().is_some_and(|bundle| bundle.0 == roots.as_bytes())
+fn text(client: &WebhookClientConfig) -> &[u8] {
+    client.ca_bundle.as_ref().map(|bundle| bundle.0.as_slice()).unwrap_or_default()
 }
 
 type Events = BoxStream<'static, (Kind, watcher::Result<Event<Configuration>>)>;
 
 struct Keeper {
     client: Client,
-    roots: String,
+    bundle: Bundle,
     mutating: Listed<Name>,
     validating: Listed<Name>,
     due: Due<Name>,
@@ -139,7 +144,7 @@ async fn keep(
         select(events(Kind::Mutating, mutating, &revision), events(Kind::Validating, validating, &revision));
     let mut keeper = Keeper {
         client,
-        roots: authority.borrow_and_update().roots_pem().to_owned(),
+        bundle: Bundle::new(authority.borrow_and_update().roots_pem()),
         mutating: Listed::new(),
         validating: Listed::new(),
         due: Due::new(),
@@ -149,7 +154,7 @@ async fn keep(
     let mut under_way = FuturesUnordered::new();
     loop {
         while let Some(name) = keeper.due.next(Instant::now()) {
-            under_way.push(write(keeper.client.clone(), name, keeper.roots.clone()));
+            under_way.push(write(keeper.client.clone(), name, keeper.bundle.clone()));
         }
         let next_at = keeper.due.next_at();
         tokio::select! {
@@ -190,16 +195,16 @@ impl Keeper {
             Kind::Mutating => &mut self.mutating,
             Kind::Validating => &mut self.validating,
         };
-        let roots = self.roots.as_str();
+        let bundle = &self.bundle;
         let changed = match event {
-            Ok(event) => listed.take(event, |object| (object.name.clone(), object.is_right(roots))),
+            Ok(event) => listed.take(event, |object| (object.name.clone(), object.is_right(bundle))),
             Err(error) => return self.unwatched(kind, &error),
         };
         self.look_at(changed);
     }
 
     fn roots_changed(&mut self, roots: &str) {
-        roots.clone_into(&mut self.roots);
+        self.bundle.change(roots);
         self.mutating.all_wrong();
         self.validating.all_wrong();
         let all = self.mutating.keys().chain(self.validating.keys()).cloned().collect();
@@ -247,11 +252,11 @@ impl Keeper {
     }
 }
 
-async fn write(client: Client, name: Name, roots: String) -> (Name, Result<(), String>) {
+async fn write(client: Client, name: Name, bundle: Bundle) -> (Name, Result<(), String>) {
     let work = async {
         match name.kind {
-            Kind::Mutating => patch::<MutatingWebhookConfiguration>(Api::all(client), &name.name, &roots).await,
-            Kind::Validating => patch::<ValidatingWebhookConfiguration>(Api::all(client), &name.name, &roots).await,
+            Kind::Mutating => patch::<MutatingWebhookConfiguration>(Api::all(client), &name.name, &bundle).await,
+            Kind::Validating => patch::<ValidatingWebhookConfiguration>(Api::all(client), &name.name, &bundle).await,
         }
     };
     let late = || Err(format!("no answer of the API server within {DEADLINE:?}"));
@@ -260,13 +265,13 @@ async fn write(client: Client, name: Name, roots: String) -> (Name, Result<(), S
 }
 
 /// Reads it anew, for the patch counts webhooks; one that was deleted needs nothing.
-async fn patch<K>(api: Api<K>, name: &str, roots: &str) -> kube::Result<()>
+async fn patch<K>(api: Api<K>, name: &str, bundle: &Bundle) -> kube::Result<()>
 where
     K: Resource + Clone + DeserializeOwned + fmt::Debug,
     Configuration: From<K>,
 {
     let Some(object) = api.get_opt(name).await? else { return Ok(()) };
-    let patch = Configuration::from(object).patch(roots);
+    let patch = Configuration::from(object).patch(bundle);
     if !patch.is_empty() {
         let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
         api.patch(name, &parameters, &Patch::Json::<()>(patch)).await?;
@@ -279,6 +284,9 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
 
+    const ROOTS: &str = "-----BEGIN CERTIFICATE-----\nroots\n-----END CERTIFICATE-----\n";
+    const OLD: &str = "-----BEGIN CERTIFICATE-----\nold\n-----END CERTIFICATE-----\n";
+
     fn webhook(name: &str, bundle: Option<&str>) -> Value {
         let bundle = bundle.map(|bundle| ByteString(bundle.as_bytes().to_vec()));
         let client = json!({ "service": { "name": "meltemi", "namespace": "meltemi-system" }, "caBundle": bundle });
@@ -288,24 +296,33 @@ mod tests {
     fn patch(webhooks: &[Value]) -> json_patch::Patch {
         let object = json!({ "metadata": { "name": "meltemi-injector" }, "webhooks": webhooks });
         let object: MutatingWebhookConfiguration = serde_json::from_value(object).unwrap();
-        Configuration::from(object).patch("roots")
+        Configuration::from(object).patch(&Bundle::new(ROOTS))
     }
 
     #[test]
     fn only_what_is_wrong_is_patched() {
-        let mut object =
-            json!({ "webhooks": [webhook("a", Some("roots")), webhook("b", Some("old")), webhook("c", None)] });
+        let both = format!("{ROOTS}{OLD}");
+        let before =
+            [webhook("a", Some(ROOTS)), webhook("b", Some(OLD)), webhook("c", None), webhook("d", Some(&both))];
+        let mut object = json!({ "webhooks": before });
         let patch = patch(object["webhooks"].as_array().unwrap());
-        assert_eq!(patch.len(), 4);
+        assert_eq!(patch.len(), 5, "two for the one with none, three for the one that must still be as it was read");
         json_patch::patch(&mut object, &patch).unwrap();
-        let right = [webhook("a", Some("roots")), webhook("b", Some("roots")), webhook("c", Some("roots"))];
+        let right = [
+            webhook("a", Some(ROOTS)),
+            webhook("b", Some(&both)),
+            webhook("c", Some(ROOTS)),
+            webhook("d", Some(&both)),
+        ];
         assert_eq!(object, json!({ "webhooks": right }));
     }
 
     #[test]
-    fn webhooks_that_moved_in_between_make_the_patch_fail_instead_of_hitting_another() {
-        let patch = patch(&[webhook("a", None), webhook("b", Some("roots"))]);
-        let mut moved = json!({ "webhooks": [webhook("b", Some("roots")), webhook("a", None)] });
+    fn what_changed_in_between_makes_the_patch_fail_instead_of_hitting_another() {
+        let patch = patch(&[webhook("a", Some(OLD)), webhook("b", Some(ROOTS))]);
+        let mut moved = json!({ "webhooks": [webhook("b", Some(ROOTS)), webhook("a", Some(OLD))] });
         assert!(json_patch::patch(&mut moved, &patch).is_err());
+        let mut added = json!({ "webhooks": [webhook("a", Some(ROOTS)), webhook("b", Some(ROOTS))] });
+        assert!(json_patch::patch(&mut added, &patch).is_err(), "another replica's root would be lost");
     }
 }
