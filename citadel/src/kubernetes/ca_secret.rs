@@ -2,6 +2,7 @@
 //! replica makes. A change is in force a moment later, without a restart; one that cannot work never is.
 
 use std::fmt;
+use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +12,13 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
 use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, watch_object};
+use kube::runtime::watcher::{self, Event, watcher};
 use record::LogLimit;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::published::Published;
-use super::{ca_pem, explain, explain_watch};
+use super::{WATCH_SECONDS, ca_pem, explain, explain_watch};
 use crate::backoff::Backoff;
 use crate::ca::{Authority, CertificateAuthority};
 use crate::metrics::{CaMetrics, CaSecretMetrics};
@@ -105,12 +106,34 @@ struct Secrets {
 impl Secrets {
     fn new(api: &Api<Secret>) -> Self {
         let watch = |name: &'static str| {
-            let found = watch_object(api.clone(), name).default_backoff();
+            let found = versions(api.clone(), name);
             found.map(move |found| (name, found)).boxed()
         };
         let changes = stream::select(watch(PLUGGED_SECRET), watch(OWN_SECRET));
         Self { changes: Box::pin(changes), plugged: None, own: None }
     }
+}
+
+/// What a Secret is after each change; `None` when it is not there.
+fn versions(api: Api<Secret>, name: &str) -> impl Stream<Item = Result<Option<Secret>, watcher::Error>> + Send + use<> {
+    let only = watcher::Config::default().fields(&format!("metadata.name={name}")).timeout(WATCH_SECONDS);
+    let mut listed = None;
+    watcher(api, only).default_backoff().filter_map(move |event| {
+        ready(match event {
+            Ok(Event::Init) => {
+                listed = None;
+                None
+            }
+            Ok(Event::InitApply(secret)) => {
+                listed = Some(secret);
+                None
+            }
+            Ok(Event::InitDone) => Some(Ok(listed.take())),
+            Ok(Event::Apply(secret)) => Some(Ok(Some(secret))),
+            Ok(Event::Delete(_)) => Some(Ok(None)),
+            Err(error) => Some(Err(error)),
+        })
+    })
 }
 
 struct InForce {

@@ -6,7 +6,7 @@ use super::serve::{Parts, bind, monitoring, own_identity, serve, stopped};
 use anyhow::Context;
 use citadel::Identity;
 use citadel::ca::Authority;
-use citadel::kubernetes::{CaSecretOptions, TokenReviewer};
+use citadel::kubernetes::{CaSecretOptions, TokenReviewer, bounded};
 use citadel::server::CertificateService;
 use citadel::spiffe::TrustDomain;
 use kube::Client;
@@ -31,7 +31,7 @@ pub(super) async fn run(shared: SharedArgs, args: KubernetesArgs) -> anyhow::Res
     let metrics = Metrics::new();
     metrics.watch_process();
     let trust_domain: TrustDomain = shared.trust_domain.parse()?;
-    let config = cluster().await?;
+    let config = bounded(cluster().await?);
     let client = Client::try_from(config.clone()).context("the API server's address or certificates cannot be used")?;
 
     // Configuration and discovery, in a thread and with a client of its own.

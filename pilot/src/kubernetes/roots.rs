@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use citadel::ca::CertificateAuthority;
-use citadel::kubernetes::{explain, explain_watch, roots_annotations};
+use citadel::kubernetes::{WATCH_SECONDS, explain, explain_watch, roots_annotations};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
@@ -63,8 +63,9 @@ async fn keep(client: Client, mut authority: watch::Receiver<Arc<CertificateAuth
     let mut keeper = Keeper::new(client.clone(), Arc::clone(&authority.borrow_and_update()), written);
     let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
     let config_maps: Api<ConfigMap> = Api::all(client);
-    let named = watcher::Config::default().fields(&format!("metadata.name={CONFIG_MAP}"));
-    let mut namespaces = Box::pin(watcher(namespaces, watcher::Config::default()).default_backoff());
+    let all = watcher::Config::default().timeout(WATCH_SECONDS);
+    let named = all.clone().fields(&format!("metadata.name={CONFIG_MAP}"));
+    let mut namespaces = Box::pin(watcher(namespaces, all).default_backoff());
     let mut config_maps = Box::pin(watcher(config_maps, named).default_backoff());
     let mut under_way = FuturesUnordered::new();
     loop {
@@ -159,6 +160,8 @@ impl Keeper {
             }
             Ok(Written::Gone) => {
                 self.due.forget(namespace);
+                // Another one of the same name may have come meanwhile.
+                self.look_at(vec![namespace.clone()]);
                 "gone"
             }
             Err(reason) => {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use citadel::ca::CertificateAuthority;
-use citadel::kubernetes::{explain, explain_watch};
+use citadel::kubernetes::{WATCH_SECONDS, explain, explain_watch};
 use futures::StreamExt;
 use futures::stream::{BoxStream, FuturesUnordered, select};
 use json_patch::jsonptr::PointerBuf;
@@ -171,7 +171,8 @@ where
     K: Resource + Clone + DeserializeOwned + fmt::Debug + Send + 'static,
     Configuration: From<K>,
 {
-    let ours = watcher::Config::default().labels(&format!("app=meltemi,istio.io/rev={revision}"));
+    let ours =
+        watcher::Config::default().timeout(WATCH_SECONDS).labels(&format!("app=meltemi,istio.io/rev={revision}"));
     let events = watcher(api, ours).default_backoff();
     events.map(move |event| (kind, event.map(configuration_event))).boxed()
 }

@@ -1,7 +1,7 @@
 //! The labels of namespaces as the API server tells them, for the injector's warnings.
 
 use super::NamespaceLabels;
-use citadel::kubernetes::explain_watch;
+use citadel::kubernetes::{WATCH_SECONDS, explain_watch};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::core::PartialObjectMeta;
@@ -20,10 +20,11 @@ pub fn watch_namespaces(client: Client) -> (NamespaceLabels, impl Future<Output 
     let labels = move |name: &str| known.get(&ObjectRef::new(name))?.metadata.labels.clone();
     let following = async move {
         let all: Api<PartialObjectMeta<Namespace>> = Api::all(client);
-        let events = watcher(all, watcher::Config::default()).default_backoff().modify(|namespace| {
-            namespace.metadata.managed_fields = None;
-            namespace.metadata.annotations = None;
-        });
+        let events =
+            watcher(all, watcher::Config::default().timeout(WATCH_SECONDS)).default_backoff().modify(|namespace| {
+                namespace.metadata.managed_fields = None;
+                namespace.metadata.annotations = None;
+            });
         let mut events = pin!(events.reflect(writer));
         while let Some(event) = events.next().await {
             if let Err(error) = event

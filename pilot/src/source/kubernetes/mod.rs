@@ -18,18 +18,13 @@ mod watches;
 
 use super::{Reload, Running};
 use crate::validate::Settings;
+use citadel::kubernetes::bounded;
 use metrics::WatchMetrics;
 use reader::Reader;
 use record::Metrics;
-use std::time::Duration;
 use std::{io, thread};
 use store::Store;
 use tokio::sync::oneshot;
-
-/// How long a connection to the API server may take to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the API server may be silent on a connection. A watch ends before.
-const READ_TIMEOUT: Duration = Duration::from_secs(watches::WATCH_SECONDS as u64 + 15);
 
 /// Ends the watching when it is dropped.
 pub struct Stopper {
@@ -44,11 +39,8 @@ pub struct Cluster {
 
 impl Cluster {
     /// The cluster that `config` leads to. Nothing is asked of it yet.
-    pub fn new(mut config: kube::Config, settings: Settings, metrics: &Metrics) -> Self {
-        config.connect_timeout = Some(CONNECT_TIMEOUT);
-        config.read_timeout = Some(READ_TIMEOUT);
-        config.reset_reader_on_write = true;
-        Self { config, store: Store::new(settings, WatchMetrics::new(metrics)) }
+    pub fn new(config: kube::Config, settings: Settings, metrics: &Metrics) -> Self {
+        Self { config: bounded(config), store: Store::new(settings, WatchMetrics::new(metrics)) }
     }
 
     /// Calls `publish` from a thread of its own whenever something changed, until `Running` is dropped. Until everything

@@ -3,6 +3,7 @@
 
 use super::kinds::Watched;
 use super::observed::Observed;
+use citadel::kubernetes::WATCH_SECONDS;
 use futures::StreamExt;
 use kube::Api;
 use kube::runtime::watcher::{self, Event, watcher};
@@ -12,8 +13,6 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 
-/// How long one watch lasts, in seconds. A connection that died without a word is noticed then.
-pub(super) const WATCH_SECONDS: u32 = 60;
 /// Objects of one page of a list. Bounds the memory that reading takes.
 const PAGE: u32 = 250;
 /// A failed watch that has not failed again for this long works.
