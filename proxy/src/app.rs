@@ -31,6 +31,9 @@ const MAX_DEMANDS: usize = 4096;
 /// From the first configuration until all that comes with it has been looked at.
 const START: Duration = Duration::from_secs(1);
 
+/// Seconds within which clients must have come for others to be expected.
+const LATELY: u64 = 10;
+
 /// Why the proxy does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
@@ -190,18 +193,19 @@ async fn forget_the_start(handover: &Handover) {
     tracing::info!("the start is over: code that only it needed is let go");
 }
 
-/// Serves what still comes, sends clients elsewhere, and ends when all are gone or the time is over.
+/// Serves what still comes, sends clients elsewhere, and ends when nothing is under way or the time is over. Beside a Job,
+/// whom nobody calls, that is at once.
 async fn drain(handover: &Handover, phase: &watch::Sender<Phase>) {
     let options = &handover.options;
-    tracing::info!(connections = handover.connections(), at_most = ?options.drain, "draining");
-    phase.send_replace(Phase::Draining);
-    let started = Instant::now();
-    while started.elapsed() < options.drain {
-        let quiet = handover.connections() == 0 && started.elapsed() >= options.drain_at_least;
-        if quiet {
-            break;
+    if handover.expects_clients(LATELY) {
+        tracing::info!(connections = handover.connections(), at_most = ?options.drain, "draining");
+        phase.send_replace(Phase::Draining);
+        let until = Instant::now() + options.drain;
+        tokio::time::sleep(options.drain_at_least.min(options.drain)).await;
+        phase.send_replace(Phase::Leaving);
+        while handover.connections() > 0 && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     tracing::info!(connections = handover.connections(), "stopping");
     phase.send_replace(Phase::Stopping);

@@ -3,7 +3,7 @@
 //!
 //! `MELTEMI_HEAVY=1` (`make test-hostile`) also floods again and again, and waits for what takes minutes to be ended.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ use crate::raw_h2::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, Heard, INITIAL_WINDOW_SIZE, PING, PRIORITY, RST_STREAM,
     SETTINGS, WINDOW_UPDATE, block, flood, frame, get, hear, hear_and_answer, opening, post,
 };
+use crate::raw_tls::client_hello;
 use crate::victim::{self, Seen};
 use crate::waiting::until;
 use crate::{Outcome, ensure, test};
@@ -32,11 +33,15 @@ const DEAF: ([u8; 4], u16) = ([10, 44, 2, 13], 8081);
 /// clients waiting, and the sidecars have no part in that.
 const BULK: ([u8; 4], u16) = ([10, 44, 2, 13], 8082);
 const ATTACKER: [u8; 4] = [10, 44, 2, 99];
+/// How long an attack goes on that is over in a moment.
+const ENOUGH: Duration = Duration::from_secs(1);
 /// How often the victim's times are taken until they are good.
 const ATTEMPTS: u32 = 2;
 const MIB: u64 = 1 << 20;
 /// A connection that both ends hold, in the kernel's table.
 const ESTABLISHED: &str = "01";
+/// The type of a TLS record.
+const HANDSHAKE: u8 = 0x16;
 /// ENHANCE_YOUR_CALM.
 const CALM: u32 = 11;
 
@@ -48,6 +53,7 @@ pub fn tests() -> Vec<Trial> {
             on_own_thread(deaf_readers)
         }),
         test("hostile_peers::ten_thousand_silent_connections_cost_little_and_harm_nobody", || on_own_thread(silent)),
+        test("hostile_peers::handshakes_that_nobody_finishes_harm_nobody", || on_own_thread(handshakes)),
         test("hostile_peers::slow_heads_are_answered_with_408_and_harm_nobody", || on_own_thread(slow_heads)),
         test("hostile_peers::slow_bodies_and_readers_over_http1_are_ended", || on_own_thread(slow_http1)),
     ]
@@ -107,9 +113,9 @@ impl Scene {
         Ok(stream)
     }
 
-    /// What the victim sees while nothing happens.
-    fn normal(&self) -> Seen {
-        victim::beside(self.victim(), SERVICE, || std::thread::sleep(Duration::from_secs(1))).0
+    /// What the victim sees while something happens.
+    fn beside<T>(&self, during: impl FnOnce() -> T) -> Result<(Seen, T), Trouble> {
+        Ok(victim::beside(self.victim(), SERVICE, self.lab.pod("origin")?.data_plane()?, during))
     }
 
     /// What the victim sees meanwhile must be as in normal times. Other programs of the machine may spoil a measurement, so
@@ -122,17 +128,24 @@ impl Scene {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let normal = self.normal();
-            let (seen, result) = victim::beside(self.victim(), SERVICE, || apart::behind(&mut during));
-            println!("{what}: the victim's p99 {:?} of {}, normally {:?}", seen.p99(), seen.count(), normal.p99());
+            let (normal, ()) = self.beside(|| std::thread::sleep(Duration::from_secs(1)))?;
+            let (seen, result) = self.beside(|| apart::behind(&mut during))?;
+            let told = format!(
+                "{what}: the victim's p99 {:?}, of which the sidecar's {:?}, of {} answers; normally {:?} and {:?}",
+                seen.p99(),
+                seen.p99_caused(),
+                seen.count(),
+                normal.p99(),
+                normal.p99_caused()
+            );
+            println!("{told}");
             let result = result??;
             if seen.is_unharmed(&normal) {
                 return Ok(result);
             }
             // An error is none of the machine's.
             if attempt == ATTEMPTS || !seen.errors.is_empty() {
-                let (p99, normal, errors) = (seen.p99(), normal.p99(), seen.errors);
-                return Err(format!("{what}: p99 {p99:?}, normally {normal:?}, errors {errors:?}").into());
+                return Err(format!("{told}; errors: {:?}", seen.errors).into());
             }
         }
     }
@@ -224,20 +237,27 @@ fn attacks() -> Vec<Attack> {
 }
 
 impl Scene {
-    /// Must end it as a flood, and count that once.
-    fn suffer(&self, attack: Attack) -> Result<(), Trouble> {
-        let Attack { name, reason, .. } = attack;
-        let counted = self.counted(reason)?;
+    /// Must end it as a flood.
+    fn suffer(&self, attack: &Attack) -> Result<(), Trouble> {
+        let name = attack.name;
         let started = Instant::now();
         let heard = flood(self.attack(attack.target)?, &attack.before, attack.times, attack.again);
-        println!("{name}: {heard:?} after {:?}, {} MiB", started.elapsed(), self.resident()? / MIB);
+        println!("{name}: {heard:?} after {:?}", started.elapsed());
         if !heard.ended || heard.goaway.is_some_and(|code| code != CALM) {
             return Err(format!("{name}: not ended as a flood: {heard:?}").into());
         }
-        until(reason, Duration::from_secs(5), || match self.counted(reason)? - counted {
-            1 => Ok(()),
-            times => Err(format!("{name}: counted {times} times")),
-        })?;
+        Ok(())
+    }
+
+    /// Each attack must be counted so many times by its reason.
+    fn counts(&self, attacks: &[Attack], rounds: u64) -> Result<(), String> {
+        for Attack { name, reason, .. } in attacks {
+            let same = attacks.iter().filter(|attack| attack.reason == *reason).count() as u64;
+            until(reason, Duration::from_secs(5), || match self.counted(reason)? {
+                times if times == same * rounds => Ok(()),
+                times => Err(format!("{name}: counted {times} times in {rounds} rounds")),
+            })?;
+        }
         Ok(())
     }
 }
@@ -246,12 +266,17 @@ fn floods() -> Outcome {
     let scene = Scene::start()?;
     let _deaf = scene.lab.pod("origin")?.listen(([0, 0, 0, 0], 8081))?;
     let before = scene.resident()?;
+    let (attacks, mut rounds) = (attacks(), 0);
     scene.unharmed("floods", || {
-        for _ in 0..if heavy() { 20 } else { 1 } {
-            attacks().into_iter().try_for_each(|attack| scene.suffer(attack))?;
+        let started = Instant::now();
+        let most = if heavy() { Duration::from_secs(60) } else { ENOUGH };
+        while started.elapsed() < most {
+            rounds += 1;
+            attacks.iter().try_for_each(|attack| scene.suffer(attack))?;
         }
         Ok(())
     })?;
+    scene.counts(&attacks, rounds)?;
     let grown = scene.resident()?.saturating_sub(before);
     println!("{} MiB at first, {grown} bytes more after all floods", before / MIB);
     // The heaviest holds 32,896 unread frames of one byte at under 1 KiB each: half the connection window of 16 MiB is for
@@ -354,13 +379,11 @@ fn silent() -> Outcome {
     let scene = Scene::start()?;
     let count = room(10_000)?;
     let before = scene.resident()?;
-    let (held, open, resident) = scene.unharmed("silent connections", || {
-        let held = (0..count).map(|_| scene.attack(POD)).collect::<std::io::Result<Vec<TcpStream>>>()?;
-        // Those that were silent for too long are closed meanwhile: as many as are open at once cost something.
-        let (open, resident) = (scene.open()?, scene.resident()?);
-        Ok((held, open as u64, resident))
+    let held = scene.unharmed("silent connections", || {
+        Ok((0..count).map(|_| scene.attack(POD)).collect::<std::io::Result<Vec<TcpStream>>>()?)
     })?;
-    let grown = resident.saturating_sub(before);
+    // Those that were silent for too long are closed meanwhile: as many as are open at once cost something.
+    let (open, grown) = (scene.open()?, scene.resident()?.saturating_sub(before));
     println!("{count} silent connections, {open} open at the end: {} KiB more", grown / 1024);
     ensure!(grown < count * 20 * 1024, "{count} silent connections cost {} MiB", grown / MIB);
     let refused = || scene.total("meltemi_connections_refused_total", "silent");
@@ -369,6 +392,38 @@ fn silent() -> Outcome {
         (open, times) => Err(format!("{open} are open, {times} were counted")),
     })?;
     drop(held);
+    scene.lab.check()?;
+    Ok(())
+}
+
+fn handshakes() -> Outcome {
+    const AT_ONCE: usize = 500;
+    let scene = Scene::start()?;
+    let hello = client_hello();
+    let mut begun = 0;
+    scene.unharmed("handshakes that nobody finishes", || {
+        let started = Instant::now();
+        while started.elapsed() < ENOUGH {
+            let mut open = (0..AT_ONCE).map(|_| scene.attack(POD)).collect::<std::io::Result<Vec<TcpStream>>>()?;
+            open.iter_mut().try_for_each(|stream| stream.write_all(&hello))?;
+            for stream in &mut open {
+                let mut first = [0];
+                stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+                stream.read_exact(&mut first)?;
+                if first != [HANDSHAKE] {
+                    return Err(format!("{first:?} is no answer to a ClientHello").into());
+                }
+            }
+            begun += AT_ONCE as u64;
+        }
+        Ok(())
+    })?;
+    until("the end of handshakes", Duration::from_secs(10), || {
+        match (scene.open()?, scene.total("meltemi_connections_refused_total", "tls")?) {
+            (0, times) if times == begun => Ok(()),
+            (open, times) => Err(format!("{open} are open, {times} of {begun} were counted")),
+        }
+    })?;
     scene.lab.check()?;
     Ok(())
 }
@@ -404,7 +459,6 @@ fn slow_heads() -> Outcome {
 
 /// What has come on a connection by now.
 fn rest(stream: &mut TcpStream) -> Vec<u8> {
-    use std::io::Read;
     let mut all = Vec::new();
     stream.set_read_timeout(Some(Duration::from_millis(100))).expect("a timeout");
     // A reset after the answer leaves what was read before.

@@ -4,11 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod apart;
+mod app_probes;
 mod bad_input;
 mod config;
 mod cost;
 mod descriptors;
 mod discovery;
+mod ending;
 mod faults;
 mod gateway_routes;
 mod h2spec;
@@ -18,8 +20,10 @@ mod lossless;
 mod mtls;
 mod multiplex;
 mod origin;
+mod own_address;
 mod protocols;
 mod raw_h2;
+mod raw_tls;
 mod reload;
 mod request_costs;
 mod smuggling;
@@ -63,6 +67,9 @@ fn main() -> ExitCode {
         hostile_peers::tests(),
         h2spec::tests(),
         descriptors::tests(),
+        app_probes::tests(),
+        own_address::tests(),
+        ending::tests(),
         lossless::tests(),
         cost::tests(),
         request_costs::tests(),

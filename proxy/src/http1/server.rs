@@ -25,6 +25,7 @@ use crate::http::response_body::ResponseBody;
 use crate::http::{self as pipeline, upgrade};
 use crate::io::Io;
 use crate::model::HttpSettings;
+use crate::turns::Turns;
 use crate::worker::{Connection, Worker};
 
 /// A client that has not sent all of its request gets its answer and so much time to take note of it.
@@ -33,8 +34,6 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 64 * 1024;
 /// A client that takes no byte of what there is for it gets no longer than this, however long streams may be silent.
 const TAKING: Duration = Duration::from_secs(300);
-/// Bytes of a body after which the other connections of the worker have their turn: a fraction of a millisecond.
-const TURN: usize = 128 * 1024;
 /// What a client may send of another protocol before it is switched to.
 const AHEAD_OF_SWITCH: usize = 64 * 1024;
 
@@ -59,17 +58,22 @@ enum Next {
     Switched(Box<Wire>),
 }
 
-/// Serves requests until the connection ends.
+/// Serves requests until the connection ends; tells meanwhile whether it is `idle`, with nothing under way.
 ///
 /// # Errors
 /// The reason under which the end is counted, when it was not the client's wish.
-pub async fn serve(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -> Result<(), &'static str> {
+pub async fn serve(
+    worker: &Rc<Worker>,
+    connection: &Rc<Connection>,
+    io: Io,
+    idle: &Cell<bool>,
+) -> Result<(), &'static str> {
     let downstream = Rc::new(Downstream {
         wire: RefCell::new(Wire::new(io)),
         decoder: RefCell::new(Decoder::Done),
         expects_continue: Cell::new(false),
     });
-    let mut session = Session { worker, connection, downstream, clock: Clock::default(), first: true };
+    let mut session = Session { worker, connection, downstream, clock: Clock::default(), first: true, idle };
     loop {
         let head = match session.head().await {
             Ok(head) => head,
@@ -101,8 +105,7 @@ pub async fn serve(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -> 
 /// The body of a response that does not keep the worker while both its ends are fast.
 struct InTurns {
     body: ResponseBody,
-    /// Bytes of this turn.
-    taken: usize,
+    turns: Turns,
 }
 
 impl Meanwhile for InTurns {
@@ -116,16 +119,11 @@ impl Body for InTurns {
     type Error = <ResponseBody as Body>::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        if self.taken >= TURN {
-            self.taken = 0;
-            // Unlike a plain wake, this also lets the runtime look at the other sockets first.
-            let _ = pin!(tokio::task::yield_now()).poll(cx);
-            return Poll::Pending;
-        }
+        ready!(self.turns.poll(cx));
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         match &polled {
-            Poll::Ready(Some(Ok(frame))) => self.taken += frame.data_ref().map_or(0, Bytes::len),
-            Poll::Pending => self.taken = 0,
+            Poll::Ready(Some(Ok(frame))) => self.turns.spend(frame.data_ref().map_or(0, Bytes::len)),
+            Poll::Pending => self.turns.rest(),
             Poll::Ready(_) => {}
         }
         polled
@@ -143,6 +141,7 @@ struct Session<'a> {
     clock: Clock,
     /// Nothing has been served yet: what was awaited so far was a head, not the client's next wish.
     first: bool,
+    idle: &'a Cell<bool>,
 }
 
 impl Session<'_> {
@@ -154,11 +153,13 @@ impl Session<'_> {
         let mut inside = self.first.then_some(began);
         self.first = false;
         let mut progress = Progress::default();
-        let (downstream, clock) = (&self.downstream, &mut self.clock);
+        let (downstream, clock, idle) = (&self.downstream, &mut self.clock, self.idle);
+        idle.set(true);
         poll_fn(|cx| {
             let mut wire = downstream.wire.borrow_mut();
             loop {
                 if !wire.input.is_empty() {
+                    idle.set(false);
                     inside.get_or_insert_with(Instant::now);
                     match head::request(&mut wire.input, &mut progress, limits) {
                         Ok(Some(head)) => return Poll::Ready(Ok(head)),
@@ -230,7 +231,7 @@ impl Session<'_> {
             sent = encode::response(out, &parts, spelling.as_ref(), &body, asked);
         });
         drop((parts, spelling));
-        let mut outgoing = Outgoing::new(InTurns { body, taken: 0 }, sent.0, trailers);
+        let mut outgoing = Outgoing::new(InTurns { body, turns: Turns::default() }, sent.0, trailers);
         self.send(&mut outgoing).await?;
         if let Some(upstream) = switched {
             return Ok(Next::Switched(Box::new(upstream)));
