@@ -1,5 +1,6 @@
 //! The process: starts the control thread and the workers, and stops them in order.
 
+use std::cell::OnceCell;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tonic::transport::Channel;
 
 use crate::admin;
 use crate::capture::listen;
@@ -30,7 +32,8 @@ use crate::worker::{self, Sockets};
 const MAX_DEMANDS: usize = 4096;
 /// From the first configuration until all that comes with it has been looked at.
 const START: Duration = Duration::from_secs(1);
-
+/// Between two looks whether all connections are gone.
+const MOMENT: Duration = Duration::from_millis(20);
 /// Seconds within which clients must have come for others to be expected.
 const LATELY: u64 = 10;
 
@@ -151,18 +154,12 @@ async fn supervise(
     }
     let renewing = citadel::client::run(ca_options(options, id.clone()), handover.identity.clone(), &handover.metrics);
     let channel = control_plane(handover)?;
-    let exporter = Exporter::start(
-        handover.metrics.clone(),
-        channel.clone(),
-        ExporterOptions {
-            interval: options.report_every,
-            resource: who_reports(handover),
-            ..ExporterOptions::default()
-        },
-    );
+    let exporter = OnceCell::new();
     let stopping = phase.clone();
     let configuring = async {
+        // A connection that was made without a certificate stays without, and all that comes over it is refused.
         handover.identity.ready().await;
+        exporter.get_or_init(|| report(handover, channel.clone()));
         let (xds, events) = xds::client::start(xds::client::ClientOptions::new(options.node.clone(), channel));
         Control::new(handover.clone(), xds, phase, dump_queue).run(events, demands).await;
     };
@@ -178,10 +175,19 @@ async fn supervise(
         () = async { tokio::join!(renewing, configuring, forget_the_start(handover)); } => {}
         () = stop => {}
     }
-    if let Err(error) = exporter.shutdown(Duration::from_secs(2)).await {
+    if let Some(exporter) = exporter.into_inner()
+        && let Err(error) = exporter.shutdown(Duration::from_secs(2)).await
+    {
         tracing::warn!(%error, "the last metrics report was lost");
     }
     Ok(())
+}
+
+/// Sends metrics to the hub from now on.
+fn report(handover: &Handover, channel: Channel) -> Exporter {
+    let interval = handover.options.report_every;
+    let options = ExporterOptions { interval, resource: who_reports(handover), ..ExporterOptions::default() };
+    Exporter::start(handover.metrics.clone(), channel, options)
 }
 
 /// Lets go of what only the start needed, a moment after it.
@@ -194,18 +200,20 @@ async fn forget_the_start(handover: &Handover) {
 }
 
 /// Serves what still comes, sends clients elsewhere, and ends when nothing is under way or the time is over. Beside a Job,
-/// whom nobody calls, that is at once.
+/// whom nobody calls, there are no clients to wait for.
 async fn drain(handover: &Handover, phase: &watch::Sender<Phase>) {
     let options = &handover.options;
+    let until = Instant::now() + options.drain;
+    tracing::info!(connections = handover.connections(), at_most = ?options.drain, "draining");
+    // Whoever has connected by now is accepted first.
+    tokio::time::sleep(MOMENT).await;
     if handover.expects_clients(LATELY) {
-        tracing::info!(connections = handover.connections(), at_most = ?options.drain, "draining");
         phase.send_replace(Phase::Draining);
-        let until = Instant::now() + options.drain;
         tokio::time::sleep(options.drain_at_least.min(options.drain)).await;
-        phase.send_replace(Phase::Leaving);
-        while handover.connections() > 0 && Instant::now() < until {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+    }
+    phase.send_replace(Phase::Leaving);
+    while handover.connections() > 0 && Instant::now() < until {
+        tokio::time::sleep(MOMENT).await;
     }
     tracing::info!(connections = handover.connections(), "stopping");
     phase.send_replace(Phase::Stopping);
@@ -223,7 +231,7 @@ fn ca_options(options: &ProxyOptions, id: SpiffeId) -> ClientOptions {
     }
 }
 
-fn control_plane(handover: &Handover) -> Result<tonic::transport::Channel, ProxyError> {
+fn control_plane(handover: &Handover) -> Result<Channel, ProxyError> {
     let options = &handover.options;
     let roots = Roots::File(options.root_file.clone());
     let tls = citadel::tls::control_plane_client(&roots, &handover.identity)

@@ -120,10 +120,11 @@ impl Handover {
         self.last_client.store(self.seconds() + 1, Ordering::Relaxed);
     }
 
-    /// Whether somebody is served, or may be about to come because others have come within so many seconds.
+    /// Whether clients from outside may be about to come: some have, and connections are open or the last came within so many
+    /// seconds.
     pub fn expects_clients(&self, seconds: u64) -> bool {
         let last = self.last_client.load(Ordering::Relaxed);
-        self.connections() > 0 || (last > 0 && self.seconds() < last + seconds)
+        last > 0 && (self.connections() > 0 || self.seconds() < last + seconds)
     }
 
     /// Counts a connection for as long as the guard lives.

@@ -8,7 +8,9 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
 /// Bytes of a turn: a tenth of a millisecond or two.
-const TURN: usize = 64 * 1024;
+const TURN: usize = 128 * 1024;
+/// A request takes as long as so many bytes.
+pub const REQUEST: usize = TURN / 16;
 
 thread_local! {
     static QUEUE: RefCell<Queue> = RefCell::default();

@@ -11,6 +11,7 @@ use nix::sys::signal::Signal;
 
 use crate::config::{Config, endpoints, service};
 use crate::origin::Origin;
+use crate::waiting::until;
 use crate::{Outcome, ensure, test};
 
 const WEB: ([u8; 4], u16) = ([10, 44, 2, 13], 8080);
@@ -90,6 +91,11 @@ fn under_way() -> Outcome {
     let mut stream = lab.pod("plain")?.connect(WEB)?;
     // An upload whose last byte comes late.
     stream.write_all(b"POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 5\r\n\r\nhalf")?;
+    until("the request's connection", Duration::from_secs(10), || {
+        let text = web.admin("/stats/prometheus").map_err(|error| error.to_string())?.text();
+        let accepted = "meltemi_connections_accepted_total{direction=\"inbound\"} 1";
+        if text.lines().any(|line| line == accepted) { Ok(()) } else { Err(text) }
+    })?;
     let (took, answer) = std::thread::scope(|scope| {
         let ending = scope.spawn(|| end(web));
         std::thread::sleep(PAUSE);

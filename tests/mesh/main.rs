@@ -27,9 +27,11 @@ mod raw_tls;
 mod reload;
 mod request_costs;
 mod smuggling;
+mod starting;
 mod strace;
 mod victim;
 mod waiting;
+mod waits;
 mod weights;
 mod wire;
 
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
         descriptors::tests(),
         app_probes::tests(),
         own_address::tests(),
+        starting::tests(),
         ending::tests(),
         lossless::tests(),
         cost::tests(),

@@ -24,6 +24,11 @@ static LARGEST: OnceLock<Bytes> = OnceLock::new();
 pub struct Origin(#[expect(dead_code, reason = "its drop ends the server")] oneshot::Sender<()>);
 
 impl Origin {
+    /// What the thread of one at this port is called.
+    pub fn thread(port: u16) -> String {
+        format!("origin {port}")
+    }
+
     /// Listens in the pod.
     pub fn start(pod: &Pod, port: u16) -> std::io::Result<Self> {
         Self::at(pod, ([0, 0, 0, 0], port))
@@ -34,7 +39,8 @@ impl Origin {
         let listener = pod.listen(address)?;
         listener.set_nonblocking(true)?;
         let (stop, stopped) = oneshot::channel::<()>();
-        std::thread::spawn(move || {
+        let thread = std::thread::Builder::new().name(Self::thread(listener.local_addr()?.port()));
+        thread.spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async move {
                 let listener = tokio::net::TcpListener::from_std(listener).expect("the listener");
@@ -51,7 +57,7 @@ impl Origin {
             });
             // Connections that are open are not waited for.
             runtime.shutdown_timeout(Duration::from_millis(100));
-        });
+        })?;
         Ok(Self(stop))
     }
 }

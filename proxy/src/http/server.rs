@@ -31,26 +31,24 @@ pub async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, io: Io) {
 }
 
 async fn serve_http1(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -> Result<(), &'static str> {
-    let mut phase = worker.handover.phase.clone();
     let idle = Cell::new(false);
     tokio::select! {
         biased;
         served = http1::server::serve(worker, connection, io, &idle) => served,
-        () = left_idle(worker, &idle) => Ok(()),
+        () = time_to_leave(worker, &idle) => Ok(()),
         () = refused_by_now(worker, connection) => Ok(()),
-        _ = phase.wait_for(|phase| *phase >= Phase::Stopping) => Ok(()),
     }
 }
 
-/// Returns when the proxy leaves and nothing is under way on a connection.
-async fn left_idle(worker: &Worker, idle: &Cell<bool>) {
+/// Returns when the proxy leaves and nothing is under way on a connection, or when it stops.
+async fn time_to_leave(worker: &Worker, idle: &Cell<bool>) {
     let mut phase = worker.handover.phase.clone();
     // The sender lives as long as the process.
     let _ = phase.wait_for(|phase| *phase >= Phase::Leaving).await;
     loop {
         // A client that has just come may send its request.
-        tokio::time::sleep(MOMENT).await;
-        if idle.get() {
+        let stops = tokio::time::timeout(MOMENT, phase.wait_for(|phase| *phase >= Phase::Stopping)).await.is_ok();
+        if stops || idle.get() {
             return;
         }
     }

@@ -1,6 +1,6 @@
 //! The downstream end: requests one after another, each timed, served and answered on the connection's own task.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -25,7 +25,7 @@ use crate::http::response_body::ResponseBody;
 use crate::http::{self as pipeline, upgrade};
 use crate::io::Io;
 use crate::model::HttpSettings;
-use crate::turns::Turns;
+use crate::turns::REQUEST;
 use crate::worker::{Connection, Worker};
 
 /// A client that has not sent all of its request gets its answer and so much time to take note of it.
@@ -68,11 +68,7 @@ pub async fn serve(
     io: Io,
     idle: &Cell<bool>,
 ) -> Result<(), &'static str> {
-    let downstream = Rc::new(Downstream {
-        wire: RefCell::new(Wire::new(io)),
-        decoder: RefCell::new(Decoder::Done),
-        expects_continue: Cell::new(false),
-    });
+    let downstream = Rc::new(Downstream::new(io));
     let mut session = Session { worker, connection, downstream, clock: Clock::default(), first: true, idle };
     loop {
         let head = match session.head().await {
@@ -102,10 +98,10 @@ pub async fn serve(
     }
 }
 
-/// The body of a response that does not keep the worker while both its ends are fast.
+/// The body of a response.
 struct InTurns {
     body: ResponseBody,
-    turns: Turns,
+    downstream: Rc<Downstream>,
 }
 
 impl Meanwhile for InTurns {
@@ -119,14 +115,8 @@ impl Body for InTurns {
     type Error = <ResponseBody as Body>::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        ready!(self.turns.poll(cx));
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        match &polled {
-            Poll::Ready(Some(Ok(frame))) => self.turns.spend(frame.data_ref().map_or(0, Bytes::len)),
-            Poll::Pending => self.turns.rest(),
-            Poll::Ready(_) => {}
-        }
-        polled
+        let Self { body, downstream } = &mut *self;
+        downstream.poll_in_turns(cx, |cx| Pin::new(body).poll_frame(cx))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -156,13 +146,17 @@ impl Session<'_> {
         let (downstream, clock, idle) = (&self.downstream, &mut self.clock, self.idle);
         idle.set(true);
         poll_fn(|cx| {
-            let mut wire = downstream.wire.borrow_mut();
+            let (mut wire, mut turns) = (downstream.wire.borrow_mut(), downstream.turns.borrow_mut());
+            ready!(turns.poll(cx));
             loop {
                 if !wire.input.is_empty() {
                     idle.set(false);
                     inside.get_or_insert_with(Instant::now);
                     match head::request(&mut wire.input, &mut progress, limits) {
-                        Ok(Some(head)) => return Poll::Ready(Ok(head)),
+                        Ok(Some(head)) => {
+                            turns.spend(REQUEST);
+                            return Poll::Ready(Ok(head));
+                        }
                         Ok(None) => {}
                         Err(malformed) => return Poll::Ready(Err(NoHead::Malformed(malformed))),
                     }
@@ -173,6 +167,7 @@ impl Session<'_> {
                     Poll::Pending => break,
                 }
             }
+            turns.rest();
             let (deadline, over) = match inside {
                 Some(since) => (settings.head_timeout.map(|limit| since + limit), NoHead::Slow),
                 None => (settings.idle_timeout.map(|limit| began + limit), NoHead::Idle),
@@ -231,7 +226,7 @@ impl Session<'_> {
             sent = encode::response(out, &parts, spelling.as_ref(), &body, asked);
         });
         drop((parts, spelling));
-        let mut outgoing = Outgoing::new(InTurns { body, turns: Turns::default() }, sent.0, trailers);
+        let mut outgoing = Outgoing::new(InTurns { body, downstream: self.downstream.clone() }, sent.0, trailers);
         self.send(&mut outgoing).await?;
         if let Some(upstream) = switched {
             return Ok(Next::Switched(Box::new(upstream)));

@@ -11,16 +11,16 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::flood::{Flood, passed_limit};
-use super::frames::{Frames, HEADER, PREFACE, kind};
+use super::frames::{Frame, Frames, HEADER, PREFACE, kind};
 use super::stalls::Stalls;
-use crate::turns::Turns;
+use crate::turns::{REQUEST, Turns};
 
 /// RFC 9113 section 7.
 const ENHANCE_YOUR_CALM: u8 = 0xb;
 /// A frame takes as long as so many bytes, at least.
-const FRAME: usize = 512;
-/// Frames of one read that are many: frames without content would otherwise come by the thousand.
-const MANY: usize = 256;
+const FRAME: usize = REQUEST / 8;
+/// What one read may bring, in bytes that take as long: frames without content would otherwise come by the thousand.
+const MUCH: usize = 32 * REQUEST;
 /// A read is never for less than so many bytes.
 const LEAST: usize = 1024;
 /// Last stream and error code.
@@ -80,10 +80,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> FrameGuard<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// For as many frames as are not too many, if the next ones are like the last.
-    fn make_room(&mut self, bytes: usize, frames: usize) {
-        self.room = match bytes.saturating_mul(MANY).checked_div(frames) {
-            Some(room) if frames > MANY => room.max(LEAST),
+    /// For what is not too much, if the next frames are like the last.
+    fn make_room(&mut self, bytes: usize, cost: usize) {
+        self.room = match bytes.saturating_mul(MUCH).checked_div(cost) {
+            Some(room) if cost > MUCH => room.max(LEAST),
             _ => self.room.saturating_mul(2),
         };
     }
@@ -114,6 +114,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> FrameGuard<S> {
     }
 }
 
+/// In bytes that take as long.
+fn cost(frame: Frame) -> usize {
+    let least = if matches!(frame.kind, kind::HEADERS | kind::CONTINUATION) { REQUEST } else { FRAME };
+    least.max(frame.length as usize)
+}
+
 fn goaway(last_stream: u32) -> [u8; HEADER + GOAWAY_PAYLOAD] {
     let mut frame = [0; HEADER + GOAWAY_PAYLOAD];
     frame[2] = GOAWAY_PAYLOAD as u8;
@@ -133,13 +139,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for FrameGuard<S> {
             this.turns.rest();
             return polled;
         }
-        let (flood, turns, mut frames) = (&mut this.flood, &mut this.turns, 0);
+        let (flood, mut spent) = (&mut this.flood, 0);
         let taken = this.received.take(&buf.filled()[before..], |frame, _| {
-            turns.spend(FRAME.max(frame.length as usize));
-            frames += 1;
+            spent += cost(frame);
             flood.received(frame, Instant::now)
         });
-        this.make_room(buf.filled().len() - before, frames);
+        this.turns.spend(spent);
+        this.make_room(buf.filled().len() - before, spent);
         match taken {
             Ok(()) => polled,
             Err(reason) => {
@@ -240,6 +246,26 @@ mod tests {
             let mut answer = Vec::new();
             client.read_to_end(&mut answer).await.unwrap();
             assert_eq!(answer.len(), 18);
+        });
+    }
+
+    #[test]
+    fn after_a_read_that_brought_thousands_of_frames_the_next_brings_few() {
+        run(async {
+            // DATA of one byte, on stream 5.
+            const TINY: [u8; 10] = [0, 0, 1, 0, 0, 0, 0, 0, 5, b'x'];
+            let (mut client, mut guard, _) = guarded();
+            client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+            client.write_all(&HEADERS).await.unwrap();
+            client.write_all(&TINY.repeat(6000)).await.unwrap();
+            let mut buffer = vec![0; 40_000];
+            assert_eq!(guard.read(&mut buffer).await.unwrap(), 40_000);
+            let next = guard.read(&mut buffer).await.unwrap();
+            assert!(next <= LEAST.max(MUCH / FRAME * TINY.len()), "{next} bytes");
+            let mut rest = Vec::new();
+            client.shutdown().await.unwrap();
+            guard.read_to_end(&mut rest).await.unwrap();
+            assert_eq!(40_000 + next + rest.len(), 24 + HEADERS.len() + 6000 * TINY.len());
         });
     }
 
