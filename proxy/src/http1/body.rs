@@ -121,7 +121,7 @@ pub struct Downstream {
     pub decoder: RefCell<Decoder>,
     /// The client sends the body only when it is asked to.
     pub expects_continue: Cell<bool>,
-    /// What it has had of its turn: heads, and bodies both ways.
+    /// What it has had of its turn, by heads.
     pub turns: RefCell<Turns>,
 }
 
@@ -134,23 +134,6 @@ impl Downstream {
             expects_continue: Cell::new(false),
             turns: RefCell::default(),
         }
-    }
-
-    /// The next frame of a body, in turns: while both its ends are fast it keeps the worker for no longer than one.
-    pub fn poll_in_turns<E>(
-        &self,
-        cx: &mut Context<'_>,
-        poll: impl FnOnce(&mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, E>>>,
-    ) -> Poll<Option<Result<Frame<Bytes>, E>>> {
-        ready!(self.turns.borrow_mut().poll(cx));
-        let polled = poll(cx);
-        let mut turns = self.turns.borrow_mut();
-        match &polled {
-            Poll::Ready(Some(Ok(frame))) => turns.spend(frame.data_ref().map_or(0, Bytes::len)),
-            Poll::Pending => turns.rest(),
-            Poll::Ready(_) => {}
-        }
-        polled
     }
 }
 
@@ -173,7 +156,7 @@ impl RequestBody {
             // Only those 25 bytes; a socket that does not take them at once takes them with the next call.
             let _ = wire.poll_flush(cx)?;
         }
-        self.0.poll_in_turns(cx, |cx| self.0.decoder.borrow_mut().poll(&mut wire, cx))
+        self.0.decoder.borrow_mut().poll(&mut wire, cx)
     }
 
     /// Whether there is nothing more.

@@ -17,7 +17,7 @@ use crate::turns::{REQUEST, Turns};
 
 /// RFC 9113 section 7.
 const ENHANCE_YOUR_CALM: u8 = 0xb;
-/// A frame takes as long as so many bytes, at least.
+/// A frame takes as long as so many bytes, whatever is in it: bulk in large frames is quick.
 const FRAME: usize = REQUEST / 8;
 /// What one read may bring, in bytes that take as long: frames without content would otherwise come by the thousand.
 const MUCH: usize = 32 * REQUEST;
@@ -116,8 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> FrameGuard<S> {
 
 /// In bytes that take as long.
 fn cost(frame: Frame) -> usize {
-    let least = if matches!(frame.kind, kind::HEADERS | kind::CONTINUATION) { REQUEST } else { FRAME };
-    least.max(frame.length as usize)
+    if matches!(frame.kind, kind::HEADERS | kind::CONTINUATION) { REQUEST } else { FRAME }
 }
 
 fn goaway(last_stream: u32) -> [u8; HEADER + GOAWAY_PAYLOAD] {

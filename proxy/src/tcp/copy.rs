@@ -13,7 +13,6 @@ use tokio::io::AsyncWrite;
 use super::splice::Pipe;
 use crate::buffers::{Buffer, Size};
 use crate::io::Io;
-use crate::turns::Turns;
 
 /// Bytes of one direction so far.
 #[derive(Debug, Default)]
@@ -41,7 +40,6 @@ pub async fn both_ways(a: &mut Io, b: &mut Io, from_a: &Moved, from_b: &Moved) -
 /// One direction.
 struct Way<'a> {
     moved: &'a Moved,
-    turns: Turns,
     stage: Stage,
     pace: Pace,
     /// Something was written since the last flush.
@@ -84,7 +82,7 @@ enum Stage {
 
 impl<'a> Way<'a> {
     fn new(moved: &'a Moved) -> Self {
-        Self { moved, turns: Turns::default(), stage: Stage::Idle, pace: Pace::Slow, unflushed: false }
+        Self { moved, stage: Stage::Idle, pace: Pace::Slow, unflushed: false }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, from: &mut Io, to: &mut Io) -> Poll<io::Result<()>> {
@@ -130,7 +128,6 @@ impl<'a> Way<'a> {
 
     /// Waits for bytes, without holding anything meanwhile, and sees that what was written has left.
     fn poll_begin(&mut self, cx: &mut Context<'_>, from: &mut Io, to: &mut Io) -> Poll<io::Result<()>> {
-        ready!(self.turns.poll(cx));
         if self.pace == Pace::Bulk
             && from.spliceable().and(to.spliceable()).is_some()
             && let Some(pipe) = Pipe::take()
@@ -142,13 +139,9 @@ impl<'a> Way<'a> {
         let last = loop {
             match buffer.poll_fill(cx, from)? {
                 Poll::Ready(0) => break true,
-                Poll::Ready(read) => {
-                    add(&self.moved.read, read);
-                    self.turns.spend(read);
-                }
+                Poll::Ready(read) => add(&self.moved.read, read),
                 Poll::Pending if buffer.is_empty() => {
                     drop(buffer);
-                    self.turns.rest();
                     if self.unflushed {
                         ready!(Pin::new(to).poll_flush(cx))?;
                         self.unflushed = false;
