@@ -1,6 +1,6 @@
 //! The downstream end: requests one after another, each timed, served and answered on the connection's own task.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -25,6 +25,7 @@ use crate::http::response_body::ResponseBody;
 use crate::http::{self as pipeline, upgrade};
 use crate::io::Io;
 use crate::model::HttpSettings;
+use crate::turns::REQUEST;
 use crate::worker::{Connection, Worker};
 
 /// A client that has not sent all of its request gets its answer and so much time to take note of it.
@@ -59,17 +60,18 @@ enum Next {
     Switched(Box<Wire>),
 }
 
-/// Serves requests until the connection ends.
+/// Serves requests until the connection ends; tells meanwhile whether it is `idle`, with nothing under way.
 ///
 /// # Errors
 /// The reason under which the end is counted, when it was not the client's wish.
-pub async fn serve(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -> Result<(), &'static str> {
-    let downstream = Rc::new(Downstream {
-        wire: RefCell::new(Wire::new(io)),
-        decoder: RefCell::new(Decoder::Done),
-        expects_continue: Cell::new(false),
-    });
-    let mut session = Session { worker, connection, downstream, clock: Clock::default(), first: true };
+pub async fn serve(
+    worker: &Rc<Worker>,
+    connection: &Rc<Connection>,
+    io: Io,
+    idle: &Cell<bool>,
+) -> Result<(), &'static str> {
+    let downstream = Rc::new(Downstream::new(io));
+    let mut session = Session { worker, connection, downstream, clock: Clock::default(), first: true, idle };
     loop {
         let head = match session.head().await {
             Ok(head) => head,
@@ -143,6 +145,7 @@ struct Session<'a> {
     clock: Clock,
     /// Nothing has been served yet: what was awaited so far was a head, not the client's next wish.
     first: bool,
+    idle: &'a Cell<bool>,
 }
 
 impl Session<'_> {
@@ -154,14 +157,20 @@ impl Session<'_> {
         let mut inside = self.first.then_some(began);
         self.first = false;
         let mut progress = Progress::default();
-        let (downstream, clock) = (&self.downstream, &mut self.clock);
+        let (downstream, clock, idle) = (&self.downstream, &mut self.clock, self.idle);
+        idle.set(true);
         poll_fn(|cx| {
-            let mut wire = downstream.wire.borrow_mut();
+            let (mut wire, mut turns) = (downstream.wire.borrow_mut(), downstream.turns.borrow_mut());
+            ready!(turns.poll(cx));
             loop {
                 if !wire.input.is_empty() {
+                    idle.set(false);
                     inside.get_or_insert_with(Instant::now);
                     match head::request(&mut wire.input, &mut progress, limits) {
-                        Ok(Some(head)) => return Poll::Ready(Ok(head)),
+                        Ok(Some(head)) => {
+                            turns.spend(REQUEST);
+                            return Poll::Ready(Ok(head));
+                        }
                         Ok(None) => {}
                         Err(malformed) => return Poll::Ready(Err(NoHead::Malformed(malformed))),
                     }
@@ -172,6 +181,7 @@ impl Session<'_> {
                     Poll::Pending => break,
                 }
             }
+            turns.rest();
             let (deadline, over) = match inside {
                 Some(since) => (settings.head_timeout.map(|limit| since + limit), NoHead::Slow),
                 None => (settings.idle_timeout.map(|limit| began + limit), NoHead::Idle),
