@@ -1,4 +1,4 @@
-//! Turns: whoever moves much goes on one at a time, and between two of them the worker looks at its sockets. So a short
+//! Turns: whoever makes much work goes on one at a time, and between two of them the worker looks at its sockets. So a short
 //! request waits for one turn of one other, however many others there are.
 
 use std::cell::{Cell, RefCell};

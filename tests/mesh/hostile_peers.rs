@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use lab::{Lab, LabError, Pod, SidecarKind};
+use lab::{Lab, Pod, SidecarKind};
 use libtest_mimic::Trial;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -32,10 +32,6 @@ const DEAF: ([u8; 4], u16) = ([10, 44, 2, 13], 8081);
 /// What the attacker makes work hard: a thread of its own, because one that is busy with bodies of many MiB keeps its other
 /// clients waiting, and the sidecars have no part in that.
 const BULK: ([u8; 4], u16) = ([10, 44, 2, 13], 8082);
-/// The same as plain TCP.
-const BULK_TCP: ([u8; 4], u16) = ([10, 44, 2, 13], 8083);
-/// The way there of who has a sidecar.
-const BULK_TCP_SERVICE: ([u8; 4], u16) = ([10, 96, 2, 13], 83);
 const ATTACKER: [u8; 4] = [10, 44, 2, 99];
 /// How long an attack goes on that is over in a moment.
 const ENOUGH: Duration = Duration::from_secs(2);
@@ -59,7 +55,6 @@ pub fn tests() -> Vec<Trial> {
         test("hostile_peers::ten_thousand_silent_connections_cost_little_and_harm_nobody", || on_own_thread(silent)),
         test("hostile_peers::handshakes_that_nobody_finishes_harm_nobody", || on_own_thread(handshakes)),
         test("hostile_peers::slow_heads_are_answered_with_408_and_harm_nobody", || on_own_thread(slow_heads)),
-        test("hostile_peers::bytes_that_come_as_fast_as_they_go_harm_nobody", || on_own_thread(bulk)),
         test("hostile_peers::slow_bodies_and_readers_over_http1_are_ended", || on_own_thread(slow_http1)),
     ]
 }
@@ -74,13 +69,8 @@ type Trouble = Box<dyn std::error::Error + Send + Sync>;
 /// A lab with a victim, an attacker without a sidecar, and an origin that both go to.
 struct Scene {
     lab: Lab,
-    _origins: [Origin; 3],
+    _origins: [Origin; 2],
     _config: Config,
-}
-
-fn start_sidecar(pod: &Pod) -> Result<(), LabError> {
-    pod.redirect()?;
-    pod.start_sidecar(SidecarKind::Meltemi)
 }
 
 impl Scene {
@@ -88,21 +78,23 @@ impl Scene {
         let config = Config::new();
         config.client("victim", 2, true);
         config.client("attacker", 99, false);
-        config.client("guest", 98, true);
         config.client("origin", 13, true);
-        let ports = [("http", 80, 8080), ("http2-deaf", 81, 8081), ("http-bulk", 82, 8082), ("tcp-bulk", 83, 8083)];
+        let ports = [("http", 80, 8080), ("http2-deaf", 81, 8081), ("http-bulk", 82, 8082)];
         let service = crate::config::service("origin", "10.96.2.13", &ports)
             + &crate::config::endpoints("origin", &ports, [("origin", 13)].into_iter());
         config.write("origin-service.yaml", &service);
         let cpus = Cpus::divide()?;
         let lab = Lab::prepare(config.options())?;
         let origin = lab.pod("origin")?;
+        let start = |pod: &Pod| {
+            pod.redirect()?;
+            pod.start_sidecar(SidecarKind::Meltemi)
+        };
         lab.control_plane().start()?;
-        start_sidecar(lab.pod("victim")?)?;
-        cpus.apart(|| start_sidecar(origin))??;
-        // The others serve nobody but attackers.
-        let start = |(_, port): ([u8; 4], u16)| Origin::start(origin, port);
-        let origins = [start(POD)?, apart::behind(|| start(BULK))??, apart::behind(|| start(BULK_TCP))??];
+        start(lab.pod("victim")?)?;
+        cpus.apart(|| start(origin))??;
+        // The second one serves nobody but attackers.
+        let origins = [Origin::start(origin, POD.1)?, apart::behind(|| Origin::start(origin, BULK.1))??];
         let scene = Self { lab, _origins: origins, _config: config };
         until("the origin", Duration::from_secs(10), || match scene.victim().get(SERVICE, "/") {
             Ok(response) if response.status == 200 => Ok(()),
@@ -116,11 +108,7 @@ impl Scene {
     }
 
     fn attack(&self, address: impl Into<std::net::SocketAddr>) -> std::io::Result<TcpStream> {
-        self.connect("attacker", address)
-    }
-
-    fn connect(&self, from: &str, address: impl Into<std::net::SocketAddr>) -> std::io::Result<TcpStream> {
-        let stream = self.lab.pod(from).expect("a pod of the scene").connect(address)?;
+        let stream = self.lab.pod("attacker").expect("a pod of the scene").connect(address)?;
         stream.set_nodelay(true)?;
         Ok(stream)
     }
@@ -491,45 +479,6 @@ fn rest(stream: &mut TcpStream) -> Vec<u8> {
     let _ = stream.read_to_end(&mut all);
     let _ = stream.shutdown(Shutdown::Both);
     all
-}
-
-fn bulk() -> Outcome {
-    let scene = Scene::start()?;
-    start_sidecar(scene.lab.pod("guest")?)?;
-    for (what, from, target) in [
-        ("bodies without end", "attacker", BULK),
-        ("plain bytes without end", "attacker", BULK_TCP),
-        ("bytes without end over mTLS", "guest", BULK_TCP_SERVICE),
-    ] {
-        scene.unharmed(what, || upload(&scene, from, target))?;
-    }
-    scene.lab.check()?;
-    Ok(())
-}
-
-/// Sends on several connections for a while, as fast as they take it.
-fn upload(scene: &Scene, from: &str, target: ([u8; 4], u16)) -> Result<(), Trouble> {
-    const AT_ONCE: usize = 16;
-    let started = Instant::now();
-    let one = || -> std::io::Result<u64> {
-        let mut stream = scene.connect(from, target)?;
-        stream.write_all(b"POST / HTTP/1.1\r\nHost: origin\r\nContent-Length: 1000000000000\r\n\r\n")?;
-        let (piece, mut sent) = ([b'x'; 64 * 1024], 0);
-        // One that is ended early, because the machine had no time for its application, has sent what it has sent.
-        while started.elapsed() < ENOUGH
-            && let Ok(written) = stream.write(&piece)
-        {
-            sent += written as u64;
-        }
-        Ok(sent)
-    };
-    let sent: std::io::Result<u64> = std::thread::scope(|scope| {
-        let senders = [(); AT_ONCE].map(|()| scope.spawn(one));
-        senders.into_iter().map(|sender| sender.join().expect("no panic")).sum()
-    });
-    let sent = sent? / MIB;
-    println!("{sent} MiB to {target:?}");
-    if sent == 0 { Err(format!("{target:?} takes nothing").into()) } else { Ok(()) }
 }
 
 fn slow_http1() -> Outcome {
