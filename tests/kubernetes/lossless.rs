@@ -136,7 +136,8 @@ fn scale(mesh: &Installed) -> Outcome {
 }
 
 /// A company's root takes the place of the mesh's own at once, which nobody has prepared; at the end it is the other way
-/// round. Pods with old and new certificates meet each other, and control planes that saw the change and that did not.
+/// round. Control planes that saw the change meet ones that did not; in the long form, pods with old and new certificates meet
+/// each other, too.
 fn plugged_in(mesh: &Installed) -> Outcome {
     let plugged = ["secret/cacerts", "--namespace", SYSTEM];
     none_fails(mesh, "a CA is plugged in and the control plane restarts", || {
@@ -144,7 +145,7 @@ fn plugged_in(mesh: &Installed) -> Outcome {
         both_roots(mesh)?;
         restarted(mesh)?;
         if heavy() {
-            // The former CA signs for three minutes; then new pods have certificates of the new one.
+            // The former CA signs for three minutes. Which one signed the new pods is not looked at.
             std::thread::sleep(Duration::from_secs(190));
         }
         mesh.cluster

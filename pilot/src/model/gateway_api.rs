@@ -66,6 +66,8 @@ pub enum Reason {
     RefNotPermitted,
     /// There is no such backend, or no such port of it.
     BackendNotFound,
+    /// Nobody has looked.
+    Pending,
 }
 
 impl ParentRef {
@@ -78,7 +80,16 @@ impl ParentRef {
 impl RouteCondition {
     /// Whether it holds.
     pub fn holds(&self) -> bool {
-        matches!(self.reason, Reason::Accepted | Reason::ResolvedRefs)
+        self.status() == "True"
+    }
+
+    /// `True`, `False` or `Unknown`, as the API writes it.
+    pub fn status(&self) -> &'static str {
+        match self.reason {
+            Reason::Accepted | Reason::ResolvedRefs => "True",
+            Reason::Pending => "Unknown",
+            _ => "False",
+        }
     }
 }
 
@@ -103,6 +114,7 @@ impl Reason {
             Self::InvalidKind => "InvalidKind",
             Self::RefNotPermitted => "RefNotPermitted",
             Self::BackendNotFound => "BackendNotFound",
+            Self::Pending => "Pending",
         }
     }
 }
@@ -134,8 +146,8 @@ impl fmt::Display for ParentStatus {
             match condition.holds() {
                 true => write!(f, "{comma}{:?}=True", condition.kind)?,
                 false => {
-                    let (kind, reason) = (condition.kind, condition.reason.as_str());
-                    write!(f, "{comma}{kind:?}=False ({reason}: {})", condition.message)?;
+                    let (kind, status, reason) = (condition.kind, condition.status(), condition.reason.as_str());
+                    write!(f, "{comma}{kind:?}={status} ({reason}: {})", condition.message)?;
                 }
             }
         }

@@ -64,7 +64,7 @@ fn each_parent_has_its_conditions() {
         (
             TO_CATALOG,
             "{name: reviews, port: 80, filters: [{type: ExtensionRef}]}",
-            "is rejected and not in force\n  x.yaml:9: spec.rules[0].backendRefs[0].filters[0].type: ExtensionRef is not supported yet; remove the filter\n  Service catalog: Accepted=False (UnsupportedValue: spec.rules[0].backendRefs[0].filters[0].type: ExtensionRef is not supported yet; remove the filter)".to_owned(),
+            "is rejected and not in force\n  x.yaml:9: spec.rules[0].backendRefs[0].filters[0].type: ExtensionRef is not supported yet; remove the filter\n  Service catalog: Accepted=False (UnsupportedValue: spec.rules[0].backendRefs[0].filters[0].type: ExtensionRef is not supported yet; remove the filter), ResolvedRefs=Unknown (Pending: what the route names is looked at once it is accepted)".to_owned(),
         ),
     ] {
         let fixture = Fixture::with("x.yaml", &route("", parents, backend));
@@ -111,7 +111,7 @@ fn a_wrong_version_leaves_the_last_good_one_in_force() {
     fixture.change("x.yaml", &route("", TO_CATALOG, "{name: reviews}"));
     assert_eq!(
         status(&fixture),
-        "HTTPRoute shop/x (x.yaml:1) is rejected; its last good version stays in force\n  x.yaml:9: spec.rules[0].backendRefs[0].port: is missing; a Service is named with a port\n  Service catalog: Accepted=False (UnsupportedValue: spec.rules[0].backendRefs[0].port: is missing; a Service is named with a port)"
+        "HTTPRoute shop/x (x.yaml:1) is rejected; its last good version stays in force\n  x.yaml:9: spec.rules[0].backendRefs[0].port: is missing; a Service is named with a port\n  Service catalog: Accepted=False (UnsupportedValue: spec.rules[0].backendRefs[0].port: is missing; a Service is named with a port), ResolvedRefs=Unknown (Pending: what the route names is looked at once it is accepted)"
     );
     let world = fixture.world();
     let rules = world.virtual_service("lab", &crate::fixture::host("catalog")).unwrap();

@@ -42,6 +42,7 @@ struct Broken<'a> {
 }
 
 const ANSWERED: &str = "its share of the requests is answered with an error";
+const UNSEEN: &str = "what the route names is looked at once it is accepted";
 const NOT_COPIED: &str = "no requests are copied to it";
 
 fn broken_backends<'a>(route: &'a GatewayRoute, backends: &Backends<'_>) -> Vec<Broken<'a>> {
@@ -102,14 +103,16 @@ fn report(
     assessment.parents = statuses;
 }
 
-/// A route whose text is wrong is accepted by no parent. The message is that of its first error.
+/// A route whose text is wrong is accepted by no parent, and what it names is not looked at. The message is that of its first
+/// error.
 fn report_wrong(parents: &[ParentRef], assessment: &mut Assessment) {
     let is_error = |problem: &&Problem| problem.severity == Severity::Error;
     let first = assessment.problems.iter().find(is_error);
     let message = first.map(|problem| format!("{}: {}", problem.field, problem.message)).unwrap_or_default();
     let status = |parent: &ParentRef| {
         let refused = fails(ConditionKind::Accepted, Reason::UnsupportedValue, message.clone());
-        let conditions = if parent.is_service() { vec![refused] } else { Vec::new() };
+        let unseen = fails(ConditionKind::ResolvedRefs, Reason::Pending, UNSEEN.to_owned());
+        let conditions = if parent.is_service() { vec![refused, unseen] } else { Vec::new() };
         ParentStatus { parent: parent.clone(), conditions }
     };
     assessment.parents = parents.iter().map(status).collect();

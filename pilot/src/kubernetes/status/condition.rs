@@ -9,8 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub(super) struct WantedCondition {
     /// `type`.
     pub(super) kind: &'static str,
-    /// Whether `status` is `True` or `False`.
-    pub(super) holds: bool,
+    /// `True`, `False` or `Unknown`.
+    pub(super) status: &'static str,
     /// One word for tools.
     pub(super) reason: &'static str,
     /// The same for people; empty when there is nothing to say.
@@ -22,7 +22,7 @@ pub(super) struct WantedCondition {
 impl WantedCondition {
     /// As it is to be written over what is there: the time stays when the status does.
     pub(super) fn over(&self, there: &[Value], now: &str) -> Value {
-        let status = if self.holds { "True" } else { "False" };
+        let status = self.status;
         let before = there.iter().find(|condition| condition["type"] == self.kind);
         let since = before.filter(|before| before["status"] == status);
         let since = since.and_then(|before| before["lastTransitionTime"].as_str()).unwrap_or(now);

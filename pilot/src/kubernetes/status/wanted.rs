@@ -62,7 +62,7 @@ impl Wanted {
             Self::Parents(parents) => parents.iter().flat_map(|parent| &parent.conditions).collect(),
             Self::Condition(condition) => vec![condition],
         };
-        if conditions.iter().any(|condition| !condition.holds) {
+        if conditions.iter().any(|condition| condition.status != "True") {
             return News::Bad;
         }
         let silent = conditions.iter().all(|condition| condition.message.is_empty());
@@ -72,14 +72,15 @@ impl Wanted {
 
 fn condition(kind: &'static str, word: Word, status: &ObjectStatus) -> WantedCondition {
     let Word { holds, reason, message } = word;
-    WantedCondition { kind, holds, reason, message, generation: status.generation }
+    let holds = if holds { "True" } else { "False" };
+    WantedCondition { kind, status: holds, reason, message, generation: status.generation }
 }
 
 /// The conditions of the Gateway API, and whether the route is in force at this parent.
 fn at_parent(status: &ObjectStatus, at: &ParentStatus) -> WantedParent {
     let of_api = |told: &RouteCondition| WantedCondition {
         kind: told.kind.as_str(),
-        holds: told.holds(),
+        status: told.status(),
         reason: told.reason.as_str(),
         message: told.message.clone(),
         generation: status.generation,
