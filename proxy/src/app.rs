@@ -34,8 +34,6 @@ const MAX_DEMANDS: usize = 4096;
 const START: Duration = Duration::from_secs(1);
 /// Between two looks whether all connections are gone.
 const MOMENT: Duration = Duration::from_millis(20);
-/// Seconds within which clients must have come for others to be expected.
-const LATELY: u64 = 10;
 
 /// Why the proxy does not run.
 #[derive(Debug, thiserror::Error)]
@@ -201,14 +199,14 @@ async fn forget_the_start(handover: &Handover) {
 }
 
 /// Serves what still comes, sends clients elsewhere, and ends when nothing is under way or the time is over. Beside a Job,
-/// whom nobody calls, there are no clients to wait for.
+/// which nobody ever called, there are no clients to tell.
 async fn drain(handover: &Handover, phase: &watch::Sender<Phase>) {
     let options = &handover.options;
     let until = Instant::now() + options.drain;
     tracing::info!(connections = handover.connections(), at_most = ?options.drain, "draining");
     // Whoever has connected by now is accepted first.
     tokio::time::sleep(MOMENT).await;
-    if handover.expects_clients(LATELY) {
+    if handover.stats.accepted_inbound.get() > 0 {
         phase.send_replace(Phase::Draining);
         tokio::time::sleep(options.drain_at_least.min(options.drain)).await;
     }

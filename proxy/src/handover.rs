@@ -46,8 +46,6 @@ pub struct Handover {
     pub access_log: Option<AccessLog>,
     started: Instant,
     connections: AtomicU64,
-    /// Seconds at which a client last came from outside, and one more; 0: none ever did.
-    last_client: AtomicU64,
 }
 
 /// Where a proxy is in its life.
@@ -59,7 +57,7 @@ pub enum Phase {
     Ready,
     /// Told to stop: serving what comes, sending clients elsewhere.
     Draining,
-    /// The news has reached everybody: connections on which nothing is under way are closed.
+    /// The news has reached everybody: clients' connections on which nothing is under way are closed.
     Leaving,
     /// Past the drain time: connections are cut.
     Stopping,
@@ -93,7 +91,6 @@ impl Handover {
             app_probes: AppProbes::new(&options.app_probes, options.node.ip, options.mark),
             started: Instant::now(),
             connections: AtomicU64::new(0),
-            last_client: AtomicU64::new(0),
             options,
             demands,
             descriptors,
@@ -113,18 +110,6 @@ impl Handover {
     /// Whether new requests should be sent elsewhere.
     pub fn draining(&self) -> bool {
         *self.phase.borrow() >= Phase::Draining
-    }
-
-    /// A client came from outside.
-    pub fn note_client(&self) {
-        self.last_client.store(self.seconds() + 1, Ordering::Relaxed);
-    }
-
-    /// Whether clients from outside may be about to come: some have, and connections are open or the last came within so many
-    /// seconds.
-    pub fn expects_clients(&self, seconds: u64) -> bool {
-        let last = self.last_client.load(Ordering::Relaxed);
-        last > 0 && (self.connections() > 0 || self.seconds() < last + seconds)
     }
 
     /// Counts a connection for as long as the guard lives.

@@ -16,10 +16,13 @@ thread_local! {
     static QUEUE: RefCell<Queue> = RefCell::default();
 }
 
-/// Those of a worker who wait for their turn.
+/// Those of a worker who wait for their turn, in two lines that go on by turns: a flood of handshakes holds up no connection.
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<Weak<Place>>,
+    newcomers: VecDeque<Weak<Place>>,
+    others: VecDeque<Weak<Place>>,
+    /// The last that was called was a newcomer.
+    newcomer: bool,
     /// A task calls them.
     called: bool,
 }
@@ -34,7 +37,14 @@ struct Place {
 #[derive(Default)]
 pub struct Turns {
     spent: usize,
+    newcomer: bool,
     place: Option<Rc<Place>>,
+}
+
+/// Awaits a turn for the handshake of a newcomer, which takes all of it.
+pub async fn newcomer() {
+    let mut turns = Turns { spent: TURN, newcomer: true, place: None };
+    poll_fn(|cx| turns.poll(cx)).await;
 }
 
 impl Turns {
@@ -48,35 +58,34 @@ impl Turns {
         self.spent = 0;
     }
 
-    /// Awaits a turn for something that takes all of it.
-    pub async fn whole(&mut self) {
-        self.spend(TURN);
-        poll_fn(|cx| self.poll(cx)).await;
-    }
-
-    /// Ready while a turn lasts, and again when the next one has come.
+    /// Ready while a turn lasts, and again when so many have come as were spent.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.spent < TURN {
-            return Poll::Ready(());
-        }
-        match &self.place {
-            Some(place) if place.called.get() => {
-                self.place = None;
-                self.spent = 0;
-                return Poll::Ready(());
+        while self.spent >= TURN {
+            match &self.place {
+                Some(place) if place.called.get() => {
+                    self.place = None;
+                    self.spent -= TURN;
+                }
+                Some(place) => {
+                    place.waker.borrow_mut().clone_from(cx.waker());
+                    return Poll::Pending;
+                }
+                None => {
+                    self.place = Some(queue(cx.waker().clone(), self.newcomer));
+                    return Poll::Pending;
+                }
             }
-            Some(place) => place.waker.borrow_mut().clone_from(cx.waker()),
-            None => self.place = Some(queue(cx.waker().clone())),
         }
-        Poll::Pending
+        Poll::Ready(())
     }
 }
 
-/// A place at the end.
-fn queue(waker: Waker) -> Rc<Place> {
+/// A place at the end of a line.
+fn queue(waker: Waker, newcomer: bool) -> Rc<Place> {
     let place = Rc::new(Place { waker: waker.into(), called: Cell::new(false) });
     let called = QUEUE.with_borrow_mut(|queue| {
-        queue.waiting.push_back(Rc::downgrade(&place));
+        let line = if newcomer { &mut queue.newcomers } else { &mut queue.others };
+        line.push_back(Rc::downgrade(&place));
         std::mem::replace(&mut queue.called, true)
     });
     if !called {
@@ -90,14 +99,24 @@ async fn call(_calling: Calling) {
     loop {
         // Unlike a plain wake, this lets the runtime look at the sockets first, and what came there goes first.
         tokio::task::yield_now().await;
-        let Some(place) = next() else { return };
+        let Some(place) = QUEUE.with_borrow_mut(Queue::next) else { return };
         place.called.set(true);
         place.waker.borrow().wake_by_ref();
     }
 }
 
-fn next() -> Option<Rc<Place>> {
-    QUEUE.with_borrow_mut(|queue| std::iter::from_fn(|| queue.waiting.pop_front()).find_map(|place| place.upgrade()))
+impl Queue {
+    fn next(&mut self) -> Option<Rc<Place>> {
+        let first = |line: &mut VecDeque<Weak<Place>>| {
+            std::iter::from_fn(|| line.pop_front()).find_map(|place| place.upgrade())
+        };
+        self.newcomer = !self.newcomer;
+        if self.newcomer {
+            first(&mut self.newcomers).or_else(|| first(&mut self.others))
+        } else {
+            first(&mut self.others).or_else(|| first(&mut self.newcomers))
+        }
+    }
 }
 
 /// There is a task that calls.
@@ -129,9 +148,8 @@ mod tests {
             for _ in 0..50 {
                 let had = had.clone();
                 spawn_local(async move {
-                    let mut turns = Turns::default();
                     loop {
-                        turns.whole().await;
+                        newcomer().await;
                         had.update(|had| had + 1);
                     }
                 });
@@ -177,11 +195,47 @@ mod tests {
     }
 
     #[test]
+    fn who_took_three_turns_at_once_waits_for_three() {
+        run(async {
+            let mut turns = Turns::default();
+            turns.spend(3 * TURN);
+            let mut looks = 0;
+            poll_fn(|cx| {
+                looks += 1;
+                turns.poll(cx)
+            })
+            .await;
+            assert_eq!(looks, 4);
+        });
+    }
+
+    #[test]
+    fn a_hundred_newcomers_hold_up_a_connection_for_one_of_them() {
+        run(async {
+            let had = Rc::new(Cell::new(0));
+            for _ in 0..100 {
+                let had = had.clone();
+                spawn_local(async move {
+                    newcomer().await;
+                    had.update(|had| had + 1);
+                });
+            }
+            // All wait.
+            yield_now().await;
+            let mut turns = Turns::default();
+            turns.spend(TURN);
+            let before = had.get();
+            poll_fn(|cx| turns.poll(cx)).await;
+            assert!(had.get() - before <= 2, "{} newcomers were first", had.get() - before);
+        });
+    }
+
+    #[test]
     fn a_runtime_that_ended_amid_turns_leaves_nothing_to_the_next() {
         for _ in 0..2 {
             run(async {
+                newcomer().await;
                 let mut turns = Turns::default();
-                turns.whole().await;
                 turns.spend(TURN);
                 assert!(futures::poll!(poll_fn(|cx| turns.poll(cx))).is_pending());
             });

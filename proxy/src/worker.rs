@@ -21,8 +21,7 @@ use crate::{inbound, outbound};
 /// Who peers are is remembered for so many of them; then the memory starts anew.
 const MAX_PEERS: usize = 10_000;
 const HOUSEKEEPING: Duration = Duration::from_secs(10);
-/// Connections that are accepted before those that are open have their turn. More than the runtime polls of these between
-/// two looks at the sockets would let a burst of new ones put ever more work before theirs.
+/// Connections that are accepted before those that are open are served again: a burst of thousands must not hold these up.
 const ACCEPTS: u32 = 4;
 
 /// State of one worker.
@@ -186,7 +185,6 @@ pub async fn run(handover: Arc<Handover>, sockets: Sockets) -> std::io::Result<(
             (stream, remote) = listen::accept(&inbound) => {
                 accepted += 1;
                 worker.handover.stats.accepted_inbound.inc();
-                worker.handover.note_client();
                 if let Some(stream) = admit(&worker, stream, remote) {
                     tokio::task::spawn_local(inbound::serve(worker.clone(), stream, remote));
                 }

@@ -35,18 +35,19 @@ async fn serve_http1(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -
     tokio::select! {
         biased;
         served = http1::server::serve(worker, connection, io, &idle) => served,
-        () = time_to_leave(worker, &idle) => Ok(()),
+        () = time_to_leave(worker, connection.direction, &idle) => Ok(()),
         () = refused_by_now(worker, connection) => Ok(()),
     }
 }
 
-/// Returns when the proxy leaves and nothing is under way on a connection, or when it stops.
-async fn time_to_leave(worker: &Worker, idle: &Cell<bool>) {
+/// Returns when the proxy leaves and nothing is under way on a client's connection, or when it stops. The application's own
+/// connections end with it.
+async fn time_to_leave(worker: &Worker, direction: Direction, idle: &Cell<bool>) {
     let mut phase = worker.handover.phase.clone();
+    let until = if direction == Direction::Inbound { Phase::Leaving } else { Phase::Stopping };
     // The sender lives as long as the process.
-    let _ = phase.wait_for(|phase| *phase >= Phase::Leaving).await;
+    let _ = phase.wait_for(|phase| *phase >= until).await;
     loop {
-        // A client that has just come may send its request.
         let stops = tokio::time::timeout(MOMENT, phase.wait_for(|phase| *phase >= Phase::Stopping)).await.is_ok();
         if stops || idle.get() {
             return;

@@ -11,8 +11,6 @@ use http_body::{Frame, SizeHint};
 use super::chunked::{Chunked, InvalidChunk, Step};
 use super::framing::Framing;
 use super::wire::Wire;
-use crate::io::Io;
-use crate::turns::Turns;
 
 /// Why a body did not arrive whole.
 #[derive(Debug, thiserror::Error)]
@@ -121,20 +119,6 @@ pub struct Downstream {
     pub decoder: RefCell<Decoder>,
     /// The client sends the body only when it is asked to.
     pub expects_continue: Cell<bool>,
-    /// What it has had of its turn, by heads.
-    pub turns: RefCell<Turns>,
-}
-
-impl Downstream {
-    /// Begins with the first head.
-    pub fn new(io: Io) -> Self {
-        Self {
-            wire: RefCell::new(Wire::new(io)),
-            decoder: RefCell::new(Decoder::Done),
-            expects_continue: Cell::new(false),
-            turns: RefCell::default(),
-        }
-    }
 }
 
 /// The body of a downstream request.

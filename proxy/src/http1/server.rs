@@ -1,6 +1,6 @@
 //! The downstream end: requests one after another, each timed, served and answered on the connection's own task.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -25,7 +25,7 @@ use crate::http::response_body::ResponseBody;
 use crate::http::{self as pipeline, upgrade};
 use crate::io::Io;
 use crate::model::HttpSettings;
-use crate::turns::REQUEST;
+use crate::turns::{REQUEST, Turns};
 use crate::worker::{Connection, Worker};
 
 /// A client that has not sent all of its request gets its answer and so much time to take note of it.
@@ -70,8 +70,20 @@ pub async fn serve(
     io: Io,
     idle: &Cell<bool>,
 ) -> Result<(), &'static str> {
-    let downstream = Rc::new(Downstream::new(io));
-    let mut session = Session { worker, connection, downstream, clock: Clock::default(), first: true, idle };
+    let downstream = Rc::new(Downstream {
+        wire: RefCell::new(Wire::new(io)),
+        decoder: RefCell::new(Decoder::Done),
+        expects_continue: Cell::new(false),
+    });
+    let mut session = Session {
+        worker,
+        connection,
+        downstream,
+        clock: Clock::default(),
+        turns: Turns::default(),
+        first: true,
+        idle,
+    };
     loop {
         let head = match session.head().await {
             Ok(head) => head,
@@ -143,6 +155,8 @@ struct Session<'a> {
     connection: &'a Rc<Connection>,
     downstream: Rc<Downstream>,
     clock: Clock,
+    /// By heads.
+    turns: Turns,
     /// Nothing has been served yet: what was awaited so far was a head, not the client's next wish.
     first: bool,
     idle: &'a Cell<bool>,
@@ -157,14 +171,13 @@ impl Session<'_> {
         let mut inside = self.first.then_some(began);
         self.first = false;
         let mut progress = Progress::default();
-        let (downstream, clock, idle) = (&self.downstream, &mut self.clock, self.idle);
-        idle.set(true);
+        let (downstream, clock, turns, idle) = (&self.downstream, &mut self.clock, &mut self.turns, self.idle);
         poll_fn(|cx| {
-            let (mut wire, mut turns) = (downstream.wire.borrow_mut(), downstream.turns.borrow_mut());
+            idle.set(false);
             ready!(turns.poll(cx));
+            let mut wire = downstream.wire.borrow_mut();
             loop {
                 if !wire.input.is_empty() {
-                    idle.set(false);
                     inside.get_or_insert_with(Instant::now);
                     match head::request(&mut wire.input, &mut progress, limits) {
                         Ok(Some(head)) => {
@@ -182,6 +195,7 @@ impl Session<'_> {
                 }
             }
             turns.rest();
+            idle.set(inside.is_none());
             let (deadline, over) = match inside {
                 Some(since) => (settings.head_timeout.map(|limit| since + limit), NoHead::Slow),
                 None => (settings.idle_timeout.map(|limit| began + limit), NoHead::Idle),
