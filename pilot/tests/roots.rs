@@ -134,6 +134,20 @@ async fn a_namespace_that_is_going_is_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_namespace_whose_end_has_not_been_heard_of_causes_no_storm() {
+    let plane = Plane::start(with_namespaces(&["shop", "bank"]), true);
+    plane.until_right("shop").await;
+    plane.until_right("bank").await;
+    plane.api.delete_unheard("/api/v1/namespaces/shop");
+    plane.api.delete(&config_map("shop"));
+    sleep(Duration::from_secs(60)).await;
+    let tries = plane.written("shop") - 1;
+    assert!((4..=12).contains(&tries), "{tries} tries in a minute");
+    add_namespace(&plane.api, "shop");
+    plane.until_right("shop").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_thousand_namespaces_are_written_once_each_and_few_at_a_time() {
     let names: Vec<String> = (0..1000).map(|number| format!("team-{number}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();

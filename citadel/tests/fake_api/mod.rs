@@ -109,6 +109,11 @@ impl FakeApi {
         self.state().table.delete(&place(path));
     }
 
+    /// Deletes it; watches hear of it later than the test lasts.
+    pub fn delete_unheard(&self, path: &str) {
+        self.state().table.lose(&place(path));
+    }
+
     /// Requests so far that begin with this, such as `PATCH /api/v1/namespaces/shop`.
     pub fn calls(&self, start: &str) -> usize {
         self.state().calls.iter().filter(|call| call.starts_with(start)).count()

@@ -110,6 +110,11 @@ impl Table {
         Some(before)
     }
 
+    /// Deletes what no watch tells of.
+    pub fn lose(&mut self, place: &Place) {
+        self.objects.remove(place);
+    }
+
     fn happened(&mut self, change: Change) {
         let version = self.history.len() + 1;
         self.watches.retain(|watch| match change.event(&watch.selector, version) {

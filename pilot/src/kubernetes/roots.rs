@@ -159,9 +159,12 @@ impl Keeper {
                 "written"
             }
             Ok(Written::Gone) => {
-                self.due.forget(namespace);
-                // Another one of the same name may have come meanwhile.
-                self.look_at(vec![namespace.clone()]);
+                // What is still known of it is old, or another one of the same name has come: time tells.
+                if self.namespaces.has(namespace) {
+                    self.due.failed(namespace, now);
+                } else {
+                    self.due.forget(namespace);
+                }
                 "gone"
             }
             Err(reason) => {
