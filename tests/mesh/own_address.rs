@@ -1,4 +1,4 @@
-//! Applications that listen on their pod's address and nowhere else, and pods that call themselves by their Service's name.
+//! Applications that listen on their pod's address and nowhere else.
 
 use lab::Lab;
 use libtest_mimic::Trial;
@@ -13,7 +13,7 @@ const SERVICE: [u8; 4] = [10, 96, 2, 13];
 pub fn tests() -> Vec<Trial> {
     vec![
         test("own_address::an_application_that_listens_on_its_pods_address_only_is_reached", reached),
-        test("own_address::a_pod_reaches_itself_through_its_own_service", itself),
+        test("own_address::such_an_application_is_reached_by_its_own_pod_too", itself),
     ]
 }
 

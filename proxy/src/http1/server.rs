@@ -32,7 +32,8 @@ use crate::worker::{Connection, Worker};
 const LINGER: Duration = Duration::from_secs(1);
 /// Bytes that are read over meanwhile.
 const LINGER_BYTES: usize = 64 * 1024;
-/// A client that takes no byte of what there is for it gets no longer than this, however long streams may be silent.
+/// A client that takes no byte of what there is for it, or gives none of what it owes, gets no longer than this, however long
+/// streams may be silent.
 const TAKING: Duration = Duration::from_secs(300);
 /// Bytes of a body after which the other connections of the worker have their turn: a fraction of a millisecond.
 const TURN: usize = 128 * 1024;
@@ -342,7 +343,7 @@ impl Session<'_> {
     }
 }
 
-/// How long a client may take nothing of what there is for it; `None`: for ever.
+/// How long a client may take nothing of what there is for it, or give nothing; `None`: for ever.
 pub fn taking(settings: &HttpSettings) -> Option<Duration> {
     settings.stream_idle_timeout.map(|limit| limit.min(TAKING))
 }
