@@ -444,28 +444,32 @@ fn handshakes() -> Outcome {
 
 fn slow_heads() -> Outcome {
     let scene = Scene::start()?;
-    let open = || {
+    let open = |_| {
         let mut stream = scene.attack(POD)?;
         stream.write_all(b"GET / HTTP/1.1\r\nHost: origin\r\n")?;
         Ok::<_, std::io::Error>(stream)
     };
-    let (mut held, counted) = scene.unharmed("slow heads", || {
+    let (mut stopped, mut dripping, counted) = scene.unharmed("slow heads", || {
         let counted = scene.counted("timeout")?;
-        let mut held: Vec<TcpStream> = (0..200).map(|_| open()).collect::<Result<_, _>>()?;
+        let stopped: Vec<TcpStream> = (0..100).map(open).collect::<Result<_, _>>()?;
+        let mut dripping: Vec<TcpStream> = (0..100).map(open).collect::<Result<_, _>>()?;
         let started = Instant::now();
         // A byte of a header now and then; those that are closed already do not take it.
         while started.elapsed() < Duration::from_secs(12) {
-            for stream in &mut held {
+            for stream in &mut dripping {
                 let _ = stream.write_all(b"x");
             }
             std::thread::sleep(Duration::from_millis(500));
         }
-        Ok((held, counted))
+        Ok((stopped, dripping, counted))
     })?;
-    let answers: Vec<Vec<u8>> = held.iter_mut().map(rest).collect();
-    let timed_out = answers.iter().filter(|answer| answer.starts_with(b"HTTP/1.1 408")).count();
+    for (client, answer) in stopped.iter_mut().map(rest).enumerate() {
+        let text = String::from_utf8_lossy(&answer);
+        ensure!(text.starts_with("HTTP/1.1 408"), "client {client}, which stopped inside its head, read {text:?}");
+    }
     // What a client writes after the end may destroy the answer on its way; the count may not suffer.
-    println!("{timed_out} of 200 got 408");
+    let told = dripping.iter_mut().map(rest).filter(|answer| answer.starts_with(b"HTTP/1.1 408")).count();
+    println!("of 100 that went on dripping {told} got 408");
     let times = scene.counted("timeout")? - counted;
     ensure!(times == 200, "{times} of 200 slow heads were counted");
     Ok(())
@@ -486,7 +490,7 @@ fn slow_http1() -> Outcome {
     let before = scene.resident()?;
     let slow_body = || {
         let mut stream = scene.attack(BULK)?;
-        stream.write_all(b"POST / HTTP/1.1\r\nHost: origin\r\nContent-Length: 1000\r\n\r\nbegun")?;
+        stream.write_all(b"POST / HTTP/1.1\r\nHost: origin\r\nContent-Length: 1000000\r\n\r\nbegun")?;
         Ok::<_, std::io::Error>(stream)
     };
     let slow_reader = || {
@@ -494,7 +498,7 @@ fn slow_http1() -> Outcome {
         stream.write_all(b"GET /bytes/16777216 HTTP/1.1\r\nHost: origin\r\n\r\n")?;
         Ok::<_, std::io::Error>(stream)
     };
-    let (bodies, readers) = scene.unharmed("slow bodies and readers", || {
+    let (mut bodies, readers) = scene.unharmed("slow bodies and readers", || {
         let bodies: Vec<TcpStream> = (0..200).map(|_| slow_body()).collect::<Result<_, _>>()?;
         let readers: Vec<TcpStream> = (0..50).map(|_| slow_reader()).collect::<Result<_, _>>()?;
         std::thread::sleep(Duration::from_secs(1));
@@ -506,10 +510,27 @@ fn slow_http1() -> Outcome {
     ensure!(grown < 250 * 256 * 1024, "200 slow bodies and 50 slow readers cost {} MiB", grown / MIB);
     let open = scene.open()?;
     ensure!(open == bodies.len() + readers.len(), "{open} are open");
+    // Half of them send a byte now and then.
+    let (dripping, silent) = bodies.split_at_mut(100);
+    until("the end of the bodies", Duration::from_secs(90), || {
+        for stream in &mut *dripping {
+            let _ = stream.write_all(b"x");
+        }
+        match (scene.counted("request_body_timeout")?, scene.open()?) {
+            (200, open) if open == readers.len() => Ok(()),
+            (times, open) => Err(format!("{times} of 200 were counted, {open} are open")),
+        }
+    })?;
+    for answer in silent.iter_mut().map(rest) {
+        ensure!(
+            answer.starts_with(b"HTTP/1.1 408"),
+            "{:?} is no answer to half a body",
+            String::from_utf8_lossy(&answer)
+        );
+    }
     if heavy() {
-        // Bodies that do not come are borne for as long as any stream may be silent, which is an hour.
         until("the end of the readers", Duration::from_secs(400), || match scene.open()? {
-            open if open == bodies.len() => Ok(()),
+            0 => Ok(()),
             open => Err(format!("{open} are open")),
         })?;
         let counted = scene.counted("stream_idle_timeout")?;

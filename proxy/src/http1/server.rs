@@ -76,15 +76,8 @@ pub async fn serve(
         decoder: RefCell::new(Decoder::Done),
         expects_continue: Cell::new(false),
     });
-    let mut session = Session {
-        worker,
-        connection,
-        downstream,
-        clock: Clock::default(),
-        turns: Turns::default(),
-        first: true,
-        idle,
-    };
+    let mut session =
+        Session { worker, connection, downstream, clock: Clock::default(), turns: Turns::default(), first: true, idle };
     loop {
         let head = match session.head().await {
             Ok(head) => head,
