@@ -60,7 +60,8 @@ fn hyper_reads(bytes: &[u8]) -> Vec<Seen> {
         let (mut answers, mut requests) = tokio::io::split(client);
         let service = service_fn(async |request: http::Request<hyper::body::Incoming>| {
             let (parts, body) = request.into_parts();
-            all.borrow_mut().extend(seen(line(&parts.method, &parts.uri), parts.headers, body).await);
+            let read = seen(line(&parts.method, &parts.uri), parts.headers, body).await;
+            all.borrow_mut().extend(read);
             Ok::<_, Infallible>(http::Response::new(Empty::<Bytes>::new()))
         });
         let serving =
@@ -99,8 +100,9 @@ fn both_read_what_is_well_formed() {
 /// At a limit it shows most easily that two ways of reading differ.
 #[test]
 fn what_is_as_long_as_it_may_be_is_read_alike_in_pieces() {
+    type Message = fn(&str, &str) -> String;
     let chunked = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1";
-    let limits: [(usize, fn(&str, &str) -> String); 3] = [
+    let limits: [(usize, Message); 3] = [
         (16 + 256, |chunked, long| format!("{chunked};{long}\r\nx\r\n0\r\n\r\n")),
         (16 * 1024, |chunked, long| format!("{chunked}\r\nx\r\n0\r\nx: {long}\r\n\r\n")),
         (LIMITS.bytes, |_, long| format!("GET / HTTP/1.1\r\nx: {long}\r\n\r\n")),
