@@ -11,7 +11,7 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::flood::{Flood, passed_limit};
-use super::frames::{Frame, Frames, HEADER, PREFACE, kind};
+use super::frames::{Frames, HEADER, PREFACE, kind};
 use super::stalls::Stalls;
 use crate::turns::{REQUEST, Turns};
 
@@ -35,6 +35,8 @@ pub struct FrameGuard<S> {
     received: Frames,
     sent: Frames,
     turns: Turns,
+    /// Bytes that take as long as a stream's head.
+    head: usize,
     /// Bytes that the next read may take.
     room: usize,
     flood: Flood,
@@ -43,13 +45,15 @@ pub struct FrameGuard<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> FrameGuard<S> {
-    /// Guards a stream that begins with the client's preface.
-    pub fn new(io: S, flood: Flood, stalls: Rc<Stalls>, verdict: Verdict) -> Self {
+    /// Guards a stream that begins with the client's preface. The heads of a stranger count for what their requests cost; who is
+    /// `known` sends many at a time because many ask it, and they go on together.
+    pub fn new(io: S, known: bool, flood: Flood, stalls: Rc<Stalls>, verdict: Verdict) -> Self {
         Self {
             io,
             received: Frames::after(PREFACE),
             sent: Frames::default(),
             turns: Turns::default(),
+            head: if known { FRAME } else { REQUEST },
             room: usize::MAX,
             flood,
             stalls,
@@ -114,11 +118,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> FrameGuard<S> {
     }
 }
 
-/// In bytes that take as long.
-fn cost(frame: Frame) -> usize {
-    if matches!(frame.kind, kind::HEADERS | kind::CONTINUATION) { REQUEST } else { FRAME }
-}
-
 fn goaway(last_stream: u32) -> [u8; HEADER + GOAWAY_PAYLOAD] {
     let mut frame = [0; HEADER + GOAWAY_PAYLOAD];
     frame[2] = GOAWAY_PAYLOAD as u8;
@@ -138,9 +137,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for FrameGuard<S> {
             this.turns.rest();
             return polled;
         }
-        let (flood, mut spent) = (&mut this.flood, 0);
+        let (flood, head, mut spent) = (&mut this.flood, this.head, 0);
         let taken = this.received.take(&buf.filled()[before..], |frame, _| {
-            spent += cost(frame);
+            spent += if matches!(frame.kind, kind::HEADERS | kind::CONTINUATION) { head } else { FRAME };
             flood.received(frame, Instant::now)
         });
         this.turns.spend(spent);
@@ -200,7 +199,7 @@ mod tests {
     fn guarded() -> (DuplexStream, FrameGuard<DuplexStream>, Verdict) {
         let (client, server) = duplex(1 << 16);
         let verdict = Verdict::default();
-        (client, FrameGuard::new(server, Flood::new(65_536), Stalls::new(), verdict.clone()), verdict)
+        (client, FrameGuard::new(server, false, Flood::new(65_536), Stalls::new(), verdict.clone()), verdict)
     }
 
     async fn flood(client: &mut DuplexStream) {
