@@ -70,6 +70,9 @@ test-hostile: build ## hostile and slow peers, minutes
 	@manifests/scripts/tools.sh test
 	MELTEMI_HEAVY=1 cargo test --locked --package tests --test mesh -- hostile_peers
 
+fuzz: ## our HTTP/1 codec beside hyper's, on messages that are almost right, some 10 minutes; CASES=100000 for less
+	PROPTEST_CASES=$(or $(CASES),6000000) cargo test --locked --package proxy --test http1_oracle
+
 lint: ## formatting, clippy, dependency rules, licences
 	@manifests/scripts/tools.sh lint
 	cargo fmt --all --check
@@ -83,4 +86,4 @@ fmt: ## formats the code
 	cargo fmt --all
 
 
-.PHONY: cluster test-cluster test-hostile help demo build release images test test-unit lint forget fmt bench bench-quick bench-tools instructions
+.PHONY: cluster test-cluster test-hostile fuzz help demo build release images test test-unit lint forget fmt bench bench-quick bench-tools instructions

@@ -22,7 +22,7 @@ use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 #[derive(Debug, Parser)]
-#[command(about = "Measures sidecars: run as root, see bench/README.md")]
+#[command(about = "Measures sidecars: run as root, see docs/performance.md")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -32,6 +32,8 @@ use crate::worker::{self, Sockets};
 const MAX_DEMANDS: usize = 4096;
 /// From the first configuration until all that comes with it has been looked at.
 const START: Duration = Duration::from_secs(1);
+/// Between two looks whether all connections are gone.
+const MOMENT: Duration = Duration::from_millis(20);
 
 /// Why the proxy does not run.
 #[derive(Debug, thiserror::Error)]
@@ -180,6 +182,7 @@ async fn supervise(
     Ok(())
 }
 
+/// Sends metrics to the hub from now on.
 fn reporting(handover: &Handover, channel: Channel) -> Exporter {
     let interval = handover.options.report_every;
     let options = ExporterOptions { interval, resource: who_reports(handover), ..ExporterOptions::default() };
@@ -195,18 +198,21 @@ async fn forget_the_start(handover: &Handover) {
     tracing::info!("the start is over: code that only it needed is let go");
 }
 
-/// Serves what still comes, sends clients elsewhere, and ends when all are gone or the time is over.
+/// Serves what still comes, sends clients elsewhere, and ends when nothing is under way or the time is over. Beside a Job,
+/// which nobody ever called, there are no clients to tell.
 async fn drain(handover: &Handover, phase: &watch::Sender<Phase>) {
     let options = &handover.options;
+    let until = Instant::now() + options.drain;
     tracing::info!(connections = handover.connections(), at_most = ?options.drain, "draining");
-    phase.send_replace(Phase::Draining);
-    let started = Instant::now();
-    while started.elapsed() < options.drain {
-        let quiet = handover.connections() == 0 && started.elapsed() >= options.drain_at_least;
-        if quiet {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    // Whoever has connected by now is accepted first.
+    tokio::time::sleep(MOMENT).await;
+    if handover.stats.accepted_inbound.get() > 0 {
+        phase.send_replace(Phase::Draining);
+        tokio::time::sleep(options.drain_at_least.min(options.drain)).await;
+    }
+    phase.send_replace(Phase::Leaving);
+    while handover.connections() > 0 && Instant::now() < until {
+        tokio::time::sleep(MOMENT).await;
     }
     tracing::info!(connections = handover.connections(), "stopping");
     phase.send_replace(Phase::Stopping);

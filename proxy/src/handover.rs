@@ -57,6 +57,8 @@ pub enum Phase {
     Ready,
     /// Told to stop: serving what comes, sending clients elsewhere.
     Draining,
+    /// The news has reached everybody: clients' connections on which nothing is under way are closed.
+    Leaving,
     /// Past the drain time: connections are cut.
     Stopping,
 }

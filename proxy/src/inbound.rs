@@ -19,6 +19,7 @@ use crate::model::{DownstreamTls, Facts, FilterChain, NetworkFilter, Wire};
 use crate::outbound::{own, speaks_http2};
 use crate::refuse::{self, Refusal};
 use crate::tcp;
+use crate::turns;
 use crate::worker::{Connection, Direction, Worker};
 
 /// A peer that takes longer over its handshake is cut off.
@@ -130,7 +131,11 @@ async fn terminate(
         .server(tls, &hello.alpn, matches!(chain.filter, NetworkFilter::Http(_)))
         .map_err(|error| Refusal::Tls(error.to_string()))?;
     let plain = io.into_plain().ok_or_else(|| Refusal::Tls("TLS within TLS".into()))?;
-    let stream = tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(plain))
+    let accept = async {
+        turns::newcomer().await;
+        TlsAcceptor::from(config).accept(plain).await
+    };
+    let stream = tokio::time::timeout(HANDSHAKE, accept)
         .await
         .map_err(|_| Refusal::Tls("the handshake took longer than 5 s".into()))?
         .map_err(|error| Refusal::Tls(citadel::tls::failure(Some(&worker.handover.identity), &error).1))?;

@@ -30,6 +30,7 @@ pub mod snapshot;
 pub mod stats;
 pub mod tcp;
 pub mod tls;
+pub mod turns;
 pub mod upstream;
 pub mod worker;
 

@@ -21,6 +21,8 @@ use crate::{inbound, outbound};
 /// Who peers are is remembered for so many of them; then the memory starts anew.
 const MAX_PEERS: usize = 10_000;
 const HOUSEKEEPING: Duration = Duration::from_secs(10);
+/// Connections that are accepted before those that are open are served again: a burst of thousands must not hold these up.
+const ACCEPTS: u32 = 4;
 
 /// State of one worker.
 pub struct Worker {
@@ -166,15 +168,22 @@ pub async fn run(handover: Arc<Handover>, sockets: Sockets) -> std::io::Result<(
     let mut phase = handover.phase.clone();
     let worker = Rc::new(Worker::new(handover));
     let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
+    let mut accepted = 0;
     loop {
+        if accepted >= ACCEPTS {
+            accepted = 0;
+            tokio::task::yield_now().await;
+        }
         tokio::select! {
             (stream, remote) = listen::accept(&outbound) => {
+                accepted += 1;
                 worker.handover.stats.accepted_outbound.inc();
                 if let Some(stream) = admit(&worker, stream, remote) {
                     tokio::task::spawn_local(outbound::serve(worker.clone(), stream, remote));
                 }
             }
             (stream, remote) = listen::accept(&inbound) => {
+                accepted += 1;
                 worker.handover.stats.accepted_inbound.inc();
                 if let Some(stream) = admit(&worker, stream, remote) {
                     tokio::task::spawn_local(inbound::serve(worker.clone(), stream, remote));

@@ -24,6 +24,7 @@ pub fn tests() -> Vec<Trial> {
     vec![
         test("descriptors::the_limit_of_open_files_is_raised_to_what_the_system_allows", raised),
         test("descriptors::a_proxy_out_of_them_tells_its_clients_and_recovers_within_a_second", exhausted),
+        test("descriptors::a_proxy_that_has_none_left_for_upstreams_says_so_in_its_503", none_for_upstreams),
         test("descriptors::an_upstream_that_is_gone_gives_503_and_service_is_back_within_a_second", upstream_gone),
     ]
 }
@@ -64,6 +65,14 @@ fn raised() -> Outcome {
     Ok(())
 }
 
+/// What a 503 of a proxy that is out of them says.
+fn named() -> String {
+    format!(
+        "reset reason: remote connection failure, transport failure reason: cannot connect to 10.44.2.11:8080: \
+         no descriptor is left of {LIMIT} open files (RLIMIT_NOFILE)"
+    )
+}
+
 /// How a request on a connection of its own ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum End {
@@ -72,8 +81,9 @@ enum End {
     Waiting,
 }
 
-fn ask(stream: &mut TcpStream, headers: &str) -> std::io::Result<()> {
-    stream.write_all(format!("GET / HTTP/1.1\r\nHost: echo\r\n{headers}\r\n").as_bytes())
+fn ask(stream: &mut TcpStream, headers: &str) {
+    // One that is closed already does not take it.
+    let _ = stream.write_all(format!("GET / HTTP/1.1\r\nHost: echo\r\n{headers}\r\n").as_bytes());
 }
 
 fn end(stream: &mut TcpStream, patience: Duration) -> End {
@@ -90,22 +100,63 @@ fn end(stream: &mut TcpStream, patience: Duration) -> End {
     }
 }
 
-/// Opens so many connections that each ask for something, and says how each began to end.
-fn crowd(pod: &Pod, target: ([u8; 4], u16), headers: &str) -> std::io::Result<Vec<(TcpStream, End)>> {
-    let mut open = Vec::new();
-    for _ in 0..2 * LIMIT {
-        let mut stream = pod.connect(target)?;
-        // One that is closed already does not take it.
-        let _ = ask(&mut stream, headers);
-        open.push(stream);
+/// Connections that are kept, and how each began to end.
+struct Crowd {
+    ends: Vec<End>,
+    _open: Vec<TcpStream>,
+}
+
+impl Crowd {
+    /// Opens so many that each ask for something.
+    fn ask(pod: &Pod, target: ([u8; 4], u16), headers: &str) -> std::io::Result<Self> {
+        let mut open = Vec::new();
+        for _ in 0..2 * LIMIT {
+            let mut stream = pod.connect(target)?;
+            ask(&mut stream, headers);
+            open.push(stream);
+        }
+        Ok(Self::wait(open))
     }
-    Ok(open
-        .into_iter()
-        .map(|mut stream| {
-            let end = end(&mut stream, Duration::from_secs(5));
-            (stream, end)
-        })
-        .collect())
+
+    fn wait(mut open: Vec<TcpStream>) -> Self {
+        let ends = open.iter_mut().map(|stream| end(stream, Duration::from_secs(5))).collect();
+        Self { ends, _open: open }
+    }
+
+    /// Each must have been served, told why not, or closed: so many of each.
+    fn judge(&self, what: &str) -> Result<(usize, usize, usize), String> {
+        let (mut served, mut told, mut closed) = (0, 0, 0);
+        for end in &self.ends {
+            match end {
+                End::Answered(200, _) => served += 1,
+                End::Answered(503, text) if text.contains(&named()) => told += 1,
+                End::Closed => closed += 1,
+                other => return Err(format!("{what}: a client got {other:?}")),
+            }
+        }
+        println!("{what}: of {} connections {served} served, {told} told 503, {closed} closed", self.ends.len());
+        Ok((served, told, closed))
+    }
+}
+
+/// A series of a sidecar, as far as its labels are named.
+type Series<'a> = (&'a str, &'a [&'a str]);
+
+const REFUSED: Series<'_> = ("meltemi_connections_refused_total", &["reason=\"out_of_descriptors\""]);
+const UNREACHED: Series<'_> = ("istio_requests_total", &["response_code=\"503\"", "response_flags=\"UF\""]);
+
+fn total(pod: &Pod, (name, labels): Series<'_>) -> Result<f64, String> {
+    let text = pod.admin("/stats/prometheus").map_err(|error| error.to_string())?.text();
+    let all = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.rsplit_once("} "));
+    let fitting = all.filter(|(of, _)| labels.iter().all(|label| of.split(',').any(|one| one == *label)));
+    Ok(fitting.filter_map(|(_, value)| value.parse::<f64>().ok()).sum())
+}
+
+fn counts(pod: &Pod, series: Series<'_>, expected: usize) -> Result<(), String> {
+    until(series.0, Duration::from_secs(5), || match total(pod, series)? {
+        sum if sum == expected as f64 => Ok(()),
+        sum => Err(format!("{:?} came to {sum}, not to {expected}", series.1)),
+    })
 }
 
 fn whole_again(pod: &Pod, target: ([u8; 4], u16)) -> Outcome {
@@ -130,29 +181,39 @@ fn exhausted() -> Outcome {
     ];
     for (what, from, target, sidecar, headers) in cases {
         let (from, sidecar) = (lab.pod(from)?, lab.pod(sidecar)?);
-        let all = crowd(from, target, headers)?;
-        let count = |wanted: &dyn Fn(&End) -> bool| all.iter().filter(|(_, end)| wanted(end)).count();
-        let served = count(&|end| matches!(end, End::Answered(200, _)));
-        let told = count(&|end| matches!(end, End::Answered(503, _)));
-        let closed = count(&|end| *end == End::Closed);
-        println!("{what}: of {} connections {served} served, {told} told 503, {closed} closed", all.len());
-        if let Some((_, End::Answered(503, text))) = all.iter().find(|(_, end)| matches!(end, End::Answered(503, _))) {
-            println!("{text}");
-        }
-        ensure!(served + told + closed == all.len(), "{what}: left without an answer: {:?}", all.first());
+        let all = Crowd::ask(from, target, headers)?;
+        let (served, told, closed) = all.judge(what)?;
         ensure!(served > 0 && told + closed > 0, "{what}: {served} served, {told} told, {closed} closed");
         // What the operator asks is answered all the while.
         let ready = sidecar.admin("/ready")?;
         ensure!(ready.status == 200, "{what}: readiness is {}", ready.status);
-        let text = sidecar.admin("/stats/prometheus")?.text();
-        let counted = text
-            .lines()
-            .any(|line| line.starts_with("meltemi_connections_refused_total{reason=\"out_of_descriptors\"}"));
-        ensure!(counted || told > 0, "{what}: nothing was counted");
+        counts(sidecar, REFUSED, closed)?;
         drop(all);
         whole_again(from, target)?;
         lab.check()?;
     }
+    Ok(())
+}
+
+fn none_for_upstreams() -> Outcome {
+    let config = config();
+    let lab = limited(&config, LIMIT, LIMIT)?;
+    let (outsider, echo) = (lab.pod("outsider")?, lab.pod("echo")?);
+    let mut open = (0..2 * LIMIT).map(|_| outsider.connect(ECHO_POD)).collect::<std::io::Result<Vec<_>>>()?;
+    // When one is refused the others hold all that clients may have, more than is kept for upstreams.
+    until("a client that is refused", Duration::from_secs(5), || match total(echo, REFUSED)? {
+        0.0 => Err("all were taken".to_owned()),
+        _ => Ok(()),
+    })?;
+    open.iter_mut().for_each(|stream| ask(stream, "echo-delay-ms: 1500\r\n"));
+    let all = Crowd::wait(open);
+    let (served, told, closed) = all.judge("none for upstreams")?;
+    ensure!(served > 0 && told > 0, "{served} served, {told} told, {closed} closed");
+    counts(echo, REFUSED, closed)?;
+    counts(echo, UNREACHED, told)?;
+    drop(all);
+    whole_again(outsider, ECHO_POD)?;
+    lab.check()?;
     Ok(())
 }
 
@@ -164,8 +225,9 @@ fn upstream_gone() -> Outcome {
     echo.stop_app();
     let gone = client.get(ECHO, "/")?;
     ensure!(gone.status == 503, "an upstream that is gone gives {}", gone.status);
-    ensure!(!gone.body.is_empty(), "the 503 says nothing: {gone:?}");
-    println!("gone: {}", gone.text());
+    let reason = "reset reason: remote connection failure, transport failure reason: cannot connect to 10.44.2.11:8080: \
+                  Connection refused";
+    ensure!(gone.text().contains(reason), "the 503 says {:?}", gone.text());
     echo.start_app()?;
     whole_again(client, ECHO)
 }

@@ -4,12 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod apart;
+mod app_probes;
 mod bad_input;
 mod config;
 mod cost;
 mod descriptors;
 mod discovery;
 mod dual_stack;
+mod ending;
 mod faults;
 mod gateway_routes;
 mod h2spec;
@@ -19,14 +21,18 @@ mod lossless;
 mod mtls;
 mod multiplex;
 mod origin;
+mod own_address;
 mod protocols;
 mod raw_h2;
+mod raw_tls;
 mod reload;
 mod request_costs;
 mod smuggling;
+mod starting;
 mod strace;
 mod victim;
 mod waiting;
+mod waits;
 mod weights;
 mod wire;
 
@@ -65,6 +71,10 @@ fn main() -> ExitCode {
         hostile_peers::tests(),
         h2spec::tests(),
         descriptors::tests(),
+        app_probes::tests(),
+        own_address::tests(),
+        starting::tests(),
+        ending::tests(),
         lossless::tests(),
         cost::tests(),
         request_costs::tests(),

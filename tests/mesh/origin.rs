@@ -1,7 +1,8 @@
 //! An application for tests that speaks HTTP/1.1 and HTTP/2 without TLS: `GET /bytes/1000000` gets so many bytes (16 MiB at most),
-//! `/echo` gets its own body back, any other request is read whole and answered with how many bytes its body had.
+//! `/echo` gets its own body back, `/status/500` that status, any other request is read whole and answered with how many bytes its body had.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -23,12 +24,23 @@ static LARGEST: OnceLock<Bytes> = OnceLock::new();
 pub struct Origin(#[expect(dead_code, reason = "its drop ends the server")] oneshot::Sender<()>);
 
 impl Origin {
+    /// What the thread of one at this port is called.
+    pub fn thread(port: u16) -> String {
+        format!("origin {port}")
+    }
+
     /// Listens in the pod.
     pub fn start(pod: &Pod, port: u16) -> std::io::Result<Self> {
-        let listener = pod.listen(([0, 0, 0, 0], port))?;
+        Self::at(pod, ([0, 0, 0, 0], port))
+    }
+
+    /// Listens on one address of the pod.
+    pub fn at(pod: &Pod, address: impl Into<SocketAddr>) -> std::io::Result<Self> {
+        let listener = pod.listen(address)?;
         listener.set_nonblocking(true)?;
         let (stop, stopped) = oneshot::channel::<()>();
-        std::thread::spawn(move || {
+        let thread = std::thread::Builder::new().name(Self::thread(listener.local_addr()?.port()));
+        thread.spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async move {
                 let listener = tokio::net::TcpListener::from_std(listener).expect("the listener");
@@ -45,7 +57,7 @@ impl Origin {
             });
             // Connections that are open are not waited for.
             runtime.shutdown_timeout(Duration::from_millis(100));
-        });
+        })?;
         Ok(Self(stop))
     }
 }
@@ -74,6 +86,10 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         // A client that breaks off gets what was there: nobody reads it.
         let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
         return Ok(Response::new(Full::new(body)));
+    }
+    if let Some(status) = request.uri().path().strip_prefix("/status/") {
+        let status = status.parse::<u16>().expect("a status in a test's path");
+        return Ok(Response::builder().status(status).body(Full::default()).expect("a response"));
     }
     let head = request.method() == Method::HEAD;
     let mut body = request.into_body();

@@ -116,7 +116,7 @@ fn ready(handover: &Handover) -> Response<Full<Bytes>> {
             text(StatusCode::SERVICE_UNAVAILABLE, "starting: waiting for a certificate\n")
         }
         Phase::Starting => text(StatusCode::SERVICE_UNAVAILABLE, "starting: waiting for the first configuration\n"),
-        Phase::Draining | Phase::Stopping => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        Phase::Draining | Phase::Leaving | Phase::Stopping => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
     }
 }
 

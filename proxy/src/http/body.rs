@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use super::incoming::{Incoming, IncomingError, Meanwhile};
+use super::patience::Patience;
 
 /// Bytes of a request that are kept for another try; beyond that it is sent once.
 const REPLAY_LIMIT: usize = 64 * 1024;
@@ -22,6 +23,7 @@ pub struct Meter {
     bytes: Cell<u64>,
     ended: Cell<Option<Instant>>,
     broken: Cell<bool>,
+    slow: Cell<bool>,
     waiting: RefCell<Option<Waker>>,
 }
 
@@ -31,9 +33,14 @@ pub enum BodyError {
     /// The downstream broke off, or sent what is no body.
     #[error("the downstream's request body broke off: {0}")]
     Downstream(#[from] IncomingError),
-    /// The downstream sent nothing for too long.
-    #[error("the downstream sent nothing of its request body for {0:?}")]
-    Idle(Duration),
+    /// The downstream sent nothing, or too little, for too long.
+    #[error("the downstream sent {bytes} bytes of its request body within {waited:.0?}")]
+    Slow {
+        /// What came.
+        bytes: u64,
+        /// How long we waited for it.
+        waited: Duration,
+    },
     /// Another try was asked for after the kept part had overflowed.
     #[error("the request body is no longer there to be sent again")]
     Gone,
@@ -55,8 +62,7 @@ pub enum RequestBody {
 pub struct Metered {
     incoming: Incoming,
     meter: Rc<Meter>,
-    idle: Option<Duration>,
-    timer: Option<Pin<Box<Sleep>>>,
+    patience: Patience,
 }
 
 /// One reader of a kept body: first what was kept, then what still comes.
@@ -112,6 +118,11 @@ impl Meter {
         self.broken.get()
     }
 
+    /// Whether that was because it was too slow.
+    pub fn is_slow(&self) -> bool {
+        self.slow.get()
+    }
+
     /// Notes that there is nothing more to come.
     pub fn mark_ended(&self) {
         if self.ended.get().is_none() {
@@ -126,13 +137,14 @@ impl Meter {
 impl Meanwhile for RequestBody {}
 
 impl RequestBody {
-    /// The body of a downstream request; `idle` bounds the time without a byte, `again` keeps it for other tries.
-    pub fn new(incoming: Incoming, meter: &Rc<Meter>, idle: Option<Duration>, again: bool) -> Self {
+    /// The body of a downstream request; `silence` bounds the time without a byte, `again` keeps it for other tries.
+    pub fn new(incoming: Incoming, meter: &Rc<Meter>, silence: Option<Duration>, again: bool) -> Self {
         if incoming.is_end_stream() {
             meter.mark_ended();
             return Self::Empty;
         }
-        let metered = Metered { incoming, meter: meter.clone(), idle, timer: None };
+        let patience = Patience::new(silence, incoming.size_hint().exact().is_some());
+        let metered = Metered { incoming, meter: meter.clone(), patience };
         if again { Self::Replay(Replay::new(metered)) } else { Self::Once(metered) }
     }
 
@@ -252,7 +264,7 @@ impl Body for Metered {
             Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
                 this.meter.bytes.set(this.meter.bytes.get() + bytes);
-                this.timer = None;
+                this.patience.renew();
                 // Whoever reads may stop here, without asking for the end.
                 if this.incoming.is_end_stream() {
                     this.meter.mark_ended();
@@ -268,11 +280,11 @@ impl Body for Metered {
                 Poll::Ready(None)
             }
             Poll::Pending => {
-                let Some(idle) = this.idle else { return Poll::Pending };
-                let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + idle)));
-                ready!(timer.as_mut().poll(cx));
+                let bytes = this.meter.bytes();
+                let waited = ready!(this.patience.poll(bytes, cx));
                 this.meter.broken.set(true);
-                Poll::Ready(Some(Err(BodyError::Idle(idle))))
+                this.meter.slow.set(true);
+                Poll::Ready(Some(Err(BodyError::Slow { bytes, waited })))
             }
         }
     }

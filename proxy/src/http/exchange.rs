@@ -17,6 +17,9 @@ use super::body::Meter;
 use super::grpc;
 use crate::worker::{Connection, Direction, Worker};
 
+/// The reason by which a request is counted whose body did not come.
+pub const TOO_SLOW: &str = "request_body_timeout";
+
 /// One request and its response.
 pub struct Exchange {
     worker: Rc<Worker>,
@@ -127,6 +130,9 @@ impl Exchange {
     /// The response has ended: counts it and writes its line.
     pub fn finish(&self, head: &ResponseHead, body_bytes: u64, trailers: Option<&HeaderMap>, ended: Ended) {
         self.finished.set(true);
+        if self.meter.is_slow() {
+            self.worker.handover.stats.invalid_requests.with(&[TOO_SLOW]).inc();
+        }
         match ended {
             Ended::Complete => {}
             Ended::UpstreamBroke => self.flag(ResponseFlags::UC),

@@ -12,7 +12,7 @@ use tokio::time::Sleep;
 
 use super::body::RequestBody;
 use super::decide::{Forward, RequestView};
-use super::exchange::{Answered, Exchange};
+use super::exchange::{Answered, Exchange, TOO_SLOW};
 use super::grpc;
 use super::incoming::Incoming;
 use super::mirror::{Copies, Mirror};
@@ -22,6 +22,7 @@ use super::retry::{Outcome, RetryPolicy};
 use super::rewrite;
 use super::weights::Target;
 use crate::http1::client;
+use crate::http1::server::taking;
 use crate::http1::spelling::Spelling;
 use crate::upstream::pool::{self, Answer, Failure, FailureKind};
 use crate::upstream::{Host, NoUpstream, Upstream};
@@ -112,7 +113,10 @@ pub async fn forward(
 
     let retry = forward.retry.as_ref().filter(|policy| !upgrade && policy.covers(&RequestView::of(&parts)));
     let keep = retry.is_some() || !mirrors.is_empty();
-    let body = RequestBody::new(body, &exchange.meter, connection.settings.stream_idle_timeout, keep);
+    // Over HTTP/2 a request may be one half of a conversation, in which a client has nothing to say for long.
+    let settings = &connection.settings;
+    let silence = if parts.version == Version::HTTP_2 { settings.stream_idle_timeout } else { taking(settings) };
+    let body = RequestBody::new(body, &exchange.meter, silence, keep);
     let copies = Copies::of(worker, connection, mirrors, &parts, &body);
     let meter = exchange.meter.clone();
     let version = pool::Version::of(upstream.cluster.http.version, parts.version);
@@ -261,7 +265,7 @@ impl Tries<'_> {
             Try::TimedOut => Err(per_try_timed_out()),
             Try::Failed(kind, text) => {
                 self.exchange.transport_failure.clone_from(&text);
-                Err(failed(kind, &text))
+                Err(if self.exchange.meter.is_slow() { too_slow(text) } else { failed(kind, &text) })
             }
             Try::Answered(mut answer, host, service_time) => {
                 self.exchange.upstream = Some(Answered {
@@ -384,6 +388,10 @@ fn failed(kind: FailureKind, text: &str) -> Reply {
             format!("the request's body broke off: {text}"),
         ),
     }
+}
+
+fn too_slow(text: String) -> Reply {
+    Reply::new(StatusCode::REQUEST_TIMEOUT, ResponseFlags::SI, TOO_SLOW, text)
 }
 
 fn timed_out() -> Reply {

@@ -15,6 +15,7 @@ pub mod incoming;
 pub mod matching;
 pub mod mirror;
 pub mod normalise;
+pub mod patience;
 pub mod redirect;
 pub mod reply;
 pub mod response_body;

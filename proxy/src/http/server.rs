@@ -1,5 +1,6 @@
 //! Serves one downstream HTTP connection, HTTP/1 or HTTP/2, until it ends or the proxy drains.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -8,6 +9,8 @@ use crate::io::Io;
 use crate::worker::{Connection, Direction, Worker};
 use crate::{http1, http2, inbound};
 
+/// Between two looks whether a connection is idle by now.
+const MOMENT: Duration = Duration::from_millis(50);
 /// How often a connection of a chain that is gone looks whether it is still allowed.
 pub const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// A limit that is none.
@@ -28,12 +31,27 @@ pub async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, io: Io) {
 }
 
 async fn serve_http1(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -> Result<(), &'static str> {
-    let mut phase = worker.handover.phase.clone();
+    let idle = Cell::new(false);
     tokio::select! {
         biased;
-        served = http1::server::serve(worker, connection, io) => served,
+        served = http1::server::serve(worker, connection, io, &idle) => served,
+        () = time_to_leave(worker, connection.direction, &idle) => Ok(()),
         () = refused_by_now(worker, connection) => Ok(()),
-        _ = phase.wait_for(|phase| *phase >= Phase::Stopping) => Ok(()),
+    }
+}
+
+/// Returns when the proxy leaves and nothing is under way on a client's connection, or when it stops. The application's own
+/// connections end with it.
+async fn time_to_leave(worker: &Worker, direction: Direction, idle: &Cell<bool>) {
+    let mut phase = worker.handover.phase.clone();
+    let until = if direction == Direction::Inbound { Phase::Leaving } else { Phase::Stopping };
+    // The sender lives as long as the process.
+    let _ = phase.wait_for(|phase| *phase >= until).await;
+    loop {
+        let stops = tokio::time::timeout(MOMENT, phase.wait_for(|phase| *phase >= Phase::Stopping)).await.is_ok();
+        if stops || idle.get() {
+            return;
+        }
     }
 }
 

@@ -94,7 +94,7 @@ impl Chunked {
     fn size(&mut self, input: &mut BytesMut) -> Result<Option<u64>, InvalidChunk> {
         let window = &input[..input.len().min(MAX_LINE + 2)];
         let Some(end) = memchr::memchr(b'\n', window) else {
-            if window.len() > MAX_LINE {
+            if window.len() > MAX_LINE + 1 {
                 return Err(InvalidChunk("the size line is too long"));
             }
             if !window.is_empty() {

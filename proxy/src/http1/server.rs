@@ -25,13 +25,15 @@ use crate::http::response_body::ResponseBody;
 use crate::http::{self as pipeline, upgrade};
 use crate::io::Io;
 use crate::model::HttpSettings;
+use crate::turns::{REQUEST, Turns};
 use crate::worker::{Connection, Worker};
 
 /// A client that has not sent all of its request gets its answer and so much time to take note of it.
 const LINGER: Duration = Duration::from_secs(1);
 /// Bytes that are read over meanwhile.
 const LINGER_BYTES: usize = 64 * 1024;
-/// A client that takes no byte of what there is for it gets no longer than this, however long streams may be silent.
+/// A client that takes no byte of what there is for it, or gives none of what it owes, gets no longer than this, however long
+/// streams may be silent.
 const TAKING: Duration = Duration::from_secs(300);
 /// Bytes of a body after which the other connections of the worker have their turn: a fraction of a millisecond.
 const TURN: usize = 128 * 1024;
@@ -59,17 +61,23 @@ enum Next {
     Switched(Box<Wire>),
 }
 
-/// Serves requests until the connection ends.
+/// Serves requests until the connection ends; tells meanwhile whether it is `idle`, with nothing under way.
 ///
 /// # Errors
 /// The reason under which the end is counted, when it was not the client's wish.
-pub async fn serve(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -> Result<(), &'static str> {
+pub async fn serve(
+    worker: &Rc<Worker>,
+    connection: &Rc<Connection>,
+    io: Io,
+    idle: &Cell<bool>,
+) -> Result<(), &'static str> {
     let downstream = Rc::new(Downstream {
         wire: RefCell::new(Wire::new(io)),
         decoder: RefCell::new(Decoder::Done),
         expects_continue: Cell::new(false),
     });
-    let mut session = Session { worker, connection, downstream, clock: Clock::default(), first: true };
+    let mut session =
+        Session { worker, connection, downstream, clock: Clock::default(), turns: Turns::default(), first: true, idle };
     loop {
         let head = match session.head().await {
             Ok(head) => head,
@@ -141,8 +149,11 @@ struct Session<'a> {
     connection: &'a Rc<Connection>,
     downstream: Rc<Downstream>,
     clock: Clock,
+    /// By heads.
+    turns: Turns,
     /// Nothing has been served yet: what was awaited so far was a head, not the client's next wish.
     first: bool,
+    idle: &'a Cell<bool>,
 }
 
 impl Session<'_> {
@@ -154,14 +165,19 @@ impl Session<'_> {
         let mut inside = self.first.then_some(began);
         self.first = false;
         let mut progress = Progress::default();
-        let (downstream, clock) = (&self.downstream, &mut self.clock);
+        let (downstream, clock, turns, idle) = (&self.downstream, &mut self.clock, &mut self.turns, self.idle);
         poll_fn(|cx| {
+            idle.set(false);
+            ready!(turns.poll(cx));
             let mut wire = downstream.wire.borrow_mut();
             loop {
                 if !wire.input.is_empty() {
                     inside.get_or_insert_with(Instant::now);
                     match head::request(&mut wire.input, &mut progress, limits) {
-                        Ok(Some(head)) => return Poll::Ready(Ok(head)),
+                        Ok(Some(head)) => {
+                            turns.spend(REQUEST);
+                            return Poll::Ready(Ok(head));
+                        }
                         Ok(None) => {}
                         Err(malformed) => return Poll::Ready(Err(NoHead::Malformed(malformed))),
                     }
@@ -172,6 +188,8 @@ impl Session<'_> {
                     Poll::Pending => break,
                 }
             }
+            turns.rest();
+            idle.set(inside.is_none());
             let (deadline, over) = match inside {
                 Some(since) => (settings.head_timeout.map(|limit| since + limit), NoHead::Slow),
                 None => (settings.idle_timeout.map(|limit| began + limit), NoHead::Idle),
@@ -318,7 +336,7 @@ impl Session<'_> {
     }
 }
 
-/// How long a client may take nothing of what there is for it; `None`: for ever.
+/// How long a client may take nothing of what there is for it, or give nothing; `None`: for ever.
 pub fn taking(settings: &HttpSettings) -> Option<Duration> {
     settings.stream_idle_timeout.map(|limit| limit.min(TAKING))
 }

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -13,11 +13,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::flood::{Flood, passed_limit};
 use super::frames::{Frames, HEADER, PREFACE, kind};
 use super::stalls::Stalls;
+use crate::turns::{REQUEST, Turns};
 
 /// RFC 9113 section 7.
 const ENHANCE_YOUR_CALM: u8 = 0xb;
-/// Frames that one connection may have taken before the others of its worker have their turn.
-const TURN: u32 = 128;
+/// A frame takes as long as so many bytes, whatever is in it: bulk in large frames is quick.
+const FRAME: usize = REQUEST / 8;
+/// What one read may bring, in bytes that take as long: frames without content would otherwise come by the thousand.
+const MUCH: usize = 32 * REQUEST;
+/// A read is never for less than so many bytes.
+const LEAST: usize = 1024;
 /// Last stream and error code.
 const GOAWAY_PAYLOAD: usize = 8;
 
@@ -29,17 +34,31 @@ pub struct FrameGuard<S> {
     io: S,
     received: Frames,
     sent: Frames,
-    /// Frames since the connection last let others have their turn.
-    turn: u32,
+    turns: Turns,
+    /// Bytes that take as long as a stream's head.
+    head: usize,
+    /// Bytes that the next read may take.
+    room: usize,
     flood: Flood,
     stalls: Rc<Stalls>,
     verdict: Verdict,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> FrameGuard<S> {
-    /// Guards a stream that begins with the client's preface.
-    pub fn new(io: S, flood: Flood, stalls: Rc<Stalls>, verdict: Verdict) -> Self {
-        Self { io, received: Frames::after(PREFACE), sent: Frames::default(), turn: 0, flood, stalls, verdict }
+    /// Guards a stream that begins with the client's preface. The heads of a stranger count for what their requests cost; who is
+    /// `known` sends many at a time because many ask it, and they go on together.
+    pub fn new(io: S, known: bool, flood: Flood, stalls: Rc<Stalls>, verdict: Verdict) -> Self {
+        Self {
+            io,
+            received: Frames::after(PREFACE),
+            sent: Frames::default(),
+            turns: Turns::default(),
+            head: if known { FRAME } else { REQUEST },
+            room: usize::MAX,
+            flood,
+            stalls,
+            verdict,
+        }
     }
 
     /// Ends it. One attempt to say so: a client that does not even read is not waited for.
@@ -52,6 +71,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> FrameGuard<S> {
             }
         }
         io::Error::new(io::ErrorKind::ConnectionAborted, reason)
+    }
+
+    fn poll_some(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.room >= buf.remaining() {
+            return Pin::new(&mut self.io).poll_read(cx, buf);
+        }
+        let mut part = ReadBuf::new(buf.initialize_unfilled_to(self.room));
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut part))?;
+        let read = part.filled().len();
+        buf.advance(read);
+        Poll::Ready(Ok(()))
+    }
+
+    /// For what is not too much, if the next frames are like the last.
+    fn make_room(&mut self, bytes: usize, cost: usize) {
+        self.room = match bytes.saturating_mul(MUCH).checked_div(cost) {
+            Some(room) if cost > MUCH => room.max(LEAST),
+            _ => self.room.saturating_mul(2),
+        };
     }
 
     /// Takes account of what a write did.
@@ -92,22 +130,20 @@ fn goaway(last_stream: u32) -> [u8; HEADER + GOAWAY_PAYLOAD] {
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for FrameGuard<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.turn >= TURN {
-            this.turn = 0;
-            // Unlike a plain wake, this also lets the runtime look at the other sockets first.
-            return std::pin::pin!(tokio::task::yield_now()).poll(cx).map(Ok);
-        }
+        ready!(this.turns.poll(cx));
         let before = buf.filled().len();
-        let polled = Pin::new(&mut this.io).poll_read(cx, buf);
+        let polled = this.poll_some(cx, buf);
         if polled.is_pending() {
-            this.turn = 0;
+            this.turns.rest();
             return polled;
         }
-        let (flood, turn) = (&mut this.flood, &mut this.turn);
+        let (flood, head, mut spent) = (&mut this.flood, this.head, 0);
         let taken = this.received.take(&buf.filled()[before..], |frame, _| {
-            *turn += 1;
+            spent += if matches!(frame.kind, kind::HEADERS | kind::CONTINUATION) { head } else { FRAME };
             flood.received(frame, Instant::now)
         });
+        this.turns.spend(spent);
+        this.make_room(buf.filled().len() - before, spent);
         match taken {
             Ok(()) => polled,
             Err(reason) => {
@@ -163,7 +199,7 @@ mod tests {
     fn guarded() -> (DuplexStream, FrameGuard<DuplexStream>, Verdict) {
         let (client, server) = duplex(1 << 16);
         let verdict = Verdict::default();
-        (client, FrameGuard::new(server, Flood::new(65_536), Stalls::new(), verdict.clone()), verdict)
+        (client, FrameGuard::new(server, false, Flood::new(65_536), Stalls::new(), verdict.clone()), verdict)
     }
 
     async fn flood(client: &mut DuplexStream) {
@@ -172,33 +208,63 @@ mod tests {
         client.write_all(&PING.repeat(1000)).await.unwrap();
     }
 
-    #[tokio::test]
-    async fn a_flood_ends_with_a_goaway_that_names_the_last_stream() {
-        let (mut client, mut guard, verdict) = guarded();
-        flood(&mut client).await;
-        let mut taken = Vec::new();
-        let ended = guard.read_to_end(&mut taken).await;
-        assert_eq!(ended.unwrap_err().to_string(), "http2_ping_flood");
-        assert_eq!(verdict.get(), Some("http2_ping_flood"));
-        drop(guard);
-        let mut answer = Vec::new();
-        client.read_to_end(&mut answer).await.unwrap();
-        assert_eq!(answer, [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0xb]);
+    /// As a worker would.
+    fn run(test: impl Future<Output = ()>) {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.build_local(tokio::runtime::LocalOptions::default()).unwrap().block_on(test);
     }
 
-    #[tokio::test]
-    async fn nothing_is_said_in_the_middle_of_a_frame_of_ours() {
-        let (mut client, mut guard, verdict) = guarded();
-        // DATA of 100 bytes, of which two pieces have gone.
-        let pieces = [io::IoSlice::new(&[0, 0, 100, 0, 0, 0, 0, 0, 5]), io::IoSlice::new(b"the begin")];
-        assert_eq!(guard.write_vectored(&pieces).await.unwrap(), 18);
-        flood(&mut client).await;
-        guard.read_to_end(&mut Vec::new()).await.unwrap_err();
-        assert!(verdict.get().is_some());
-        drop(guard);
-        let mut answer = Vec::new();
-        client.read_to_end(&mut answer).await.unwrap();
-        assert_eq!(answer.len(), 18);
+    #[test]
+    fn a_flood_ends_with_a_goaway_that_names_the_last_stream() {
+        run(async {
+            let (mut client, mut guard, verdict) = guarded();
+            flood(&mut client).await;
+            let mut taken = Vec::new();
+            let ended = guard.read_to_end(&mut taken).await;
+            assert_eq!(ended.unwrap_err().to_string(), "http2_ping_flood");
+            assert_eq!(verdict.get(), Some("http2_ping_flood"));
+            drop(guard);
+            let mut answer = Vec::new();
+            client.read_to_end(&mut answer).await.unwrap();
+            assert_eq!(answer, [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0xb]);
+        });
+    }
+
+    #[test]
+    fn nothing_is_said_in_the_middle_of_a_frame_of_ours() {
+        run(async {
+            let (mut client, mut guard, verdict) = guarded();
+            // DATA of 100 bytes, of which two pieces have gone.
+            let pieces = [io::IoSlice::new(&[0, 0, 100, 0, 0, 0, 0, 0, 5]), io::IoSlice::new(b"the begin")];
+            assert_eq!(guard.write_vectored(&pieces).await.unwrap(), 18);
+            flood(&mut client).await;
+            guard.read_to_end(&mut Vec::new()).await.unwrap_err();
+            assert!(verdict.get().is_some());
+            drop(guard);
+            let mut answer = Vec::new();
+            client.read_to_end(&mut answer).await.unwrap();
+            assert_eq!(answer.len(), 18);
+        });
+    }
+
+    #[test]
+    fn after_a_read_that_brought_thousands_of_frames_the_next_brings_few() {
+        run(async {
+            // DATA of one byte, on stream 5.
+            const TINY: [u8; 10] = [0, 0, 1, 0, 0, 0, 0, 0, 5, b'x'];
+            let (mut client, mut guard, _) = guarded();
+            client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+            client.write_all(&HEADERS).await.unwrap();
+            client.write_all(&TINY.repeat(6000)).await.unwrap();
+            let mut buffer = vec![0; 40_000];
+            assert_eq!(guard.read(&mut buffer).await.unwrap(), 40_000);
+            let next = guard.read(&mut buffer).await.unwrap();
+            assert!(next <= LEAST.max(MUCH / FRAME * TINY.len()), "{next} bytes");
+            let mut rest = Vec::new();
+            client.shutdown().await.unwrap();
+            guard.read_to_end(&mut rest).await.unwrap();
+            assert_eq!(40_000 + next + rest.len(), 24 + HEADERS.len() + 6000 * TINY.len());
+        });
     }
 
     #[tokio::test]

@@ -28,7 +28,7 @@ use crate::http::server::{LAST_MOMENTS, NEVER, refused_by_now};
 use crate::http1::encode;
 use crate::http1::server::taking;
 use crate::io::Io;
-use crate::worker::{Connection, Worker};
+use crate::worker::{Connection, Direction, Worker};
 
 /// A peer that answers no PING for so long is gone.
 const PING_EVERY: Duration = Duration::from_secs(20);
@@ -53,7 +53,8 @@ pub async fn serve(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -> 
     let (stalls, verdict) = (Stalls::new(), Verdict::default());
     let io = Coalesced::new(io);
     let moved = io.moved();
-    let guard = FrameGuard::new(io, Flood::new(settings.max_head_bytes), stalls.clone(), verdict.clone());
+    let known = connection.direction == Direction::Outbound || connection.principal.is_some();
+    let guard = FrameGuard::new(io, known, Flood::new(settings.max_head_bytes), stalls.clone(), verdict.clone());
     let limits = Limits { socket: PING_EVERY + PING_ANSWER, stream: taking(settings), idle: settings.idle_timeout };
     let count_stalled = || worker.handover.stats.invalid_requests.with(&["http2_stream_stalled"]).inc();
     let mut stalled = pin!(stalls.watch(&limits, &count_stalled));

@@ -14,9 +14,17 @@ struct Hostile {
     row: &'static str,
     script: Script,
     ask: Ask,
+    may: May,
+}
+
+/// What the client may get.
+#[derive(Clone, Copy)]
+struct May {
     statuses: &'static [u16],
     /// Text that must be in the client's answer.
     has: &'static str,
+    /// An answer of 200 must not come to its end.
+    cut: bool,
 }
 
 /// What the client sends.
@@ -33,12 +41,17 @@ const OK: &[u16] = &[200];
 
 fn hostile(row: &'static str, name: &'static str, answer: impl Into<Vec<u8>>) -> Hostile {
     let script = Script { name, answer: answer.into(), then: Then::Listen };
-    Hostile { row, script, ask: Ask::Get, statuses: BAD, has: "" }
+    Hostile { row, script, ask: Ask::Get, may: May { statuses: BAD, has: "", cut: false } }
 }
 
 impl Hostile {
     fn served(mut self, statuses: &'static [u16], has: &'static str) -> Self {
-        (self.statuses, self.has) = (statuses, has);
+        (self.may.statuses, self.may.has) = (statuses, has);
+        self
+    }
+
+    fn cut_off(mut self) -> Self {
+        self.may.cut = true;
         self
     }
 
@@ -122,7 +135,7 @@ fn lengths() -> Vec<Hostile> {
         ("chunk-extension", &format!("2;{}\r\nok\r\n0\r\n\r\n", "a".repeat(100_000))),
         ("chunk-bad-trailer", "2\r\nok\r\n0\r\nX : y\r\n\r\n"),
     ] {
-        all.push(hostile("S25", name, with(chunks, body)).served(&[200, 502, 503], ""));
+        all.push(hostile("S25", name, with(chunks, body)).served(&[200, 502, 503], "").cut_off());
     }
     all
 }
@@ -149,7 +162,8 @@ fn leftovers() -> Vec<Hostile> {
             .served(OK, ""),
         hostile("S30", "short-body", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nok")
             .then(Then::Close)
-            .served(OK, "ok"),
+            .served(OK, "ok")
+            .cut_off(),
         hostile("S30", "until-the-end", "HTTP/1.1 200 OK\r\n\r\nok").then(Then::Close).served(OK, "ok"),
         hostile("S30", "closing", "HTTP/1.1 200 OK\r\nConnection: x, Close\r\nContent-Length: 2\r\n\r\nok")
             .served(OK, "ok"),
@@ -207,7 +221,7 @@ fn interim() -> Vec<Hostile> {
 pub fn run() -> Outcome {
     let (cases, scripts): (Vec<_>, Vec<_>) = all()
         .into_iter()
-        .map(|one| ((one.row, one.script.name, one.ask, one.script.then, one.statuses, one.has), one.script))
+        .map(|one| ((one.row, one.script.name, one.ask, one.script.then, one.may), one.script))
         .unzip();
     let (lab, backend) = mesh(scripts)?;
     let ways = [
@@ -216,10 +230,10 @@ pub fn run() -> Outcome {
     ];
     let started = Instant::now();
     let mut rows: BTreeMap<&str, (usize, Vec<String>)> = BTreeMap::new();
-    for (row, name, ask, then, allowed, has) in cases {
+    for (row, name, ask, then, may) in cases {
         for way in ways {
             let ended = one(name, ask, then, way, &backend)
-                .and_then(|answer| judge(&answer, allowed, has))
+                .and_then(|answer| judge(&answer, may))
                 .and_then(|()| next_client(name, way));
             // Whatever is left over belongs to this case.
             let left = backend.take().map(drop);
@@ -299,16 +313,30 @@ fn read_answer(stream: &mut TcpStream) -> Vec<u8> {
     answer
 }
 
-fn judge(answer: &[u8], allowed: &[u16], has: &str) -> Result<(), String> {
+fn judge(answer: &[u8], may: May) -> Result<(), String> {
     let text = String::from_utf8_lossy(answer);
     let status = statuses(answer).first().copied().unwrap_or(0);
-    if !allowed.contains(&status) {
+    if !may.statuses.contains(&status) {
         return Err(format!("the client got {:?}", text.chars().take(300).collect::<String>()));
     }
-    if !text.contains(has) || text.contains("poison") || text.contains("X-Smuggled") {
+    if !text.contains(may.has) || text.contains("poison") || text.contains("X-Smuggled") {
         return Err(format!("the client read {text:?}"));
     }
+    if may.cut && status == 200 && is_whole(&text) {
+        return Err(format!("the client takes for whole {text:?}"));
+    }
     Ok(())
+}
+
+/// Whether the answer came as far as its head promises. No body here has a line `0` but that of the last chunk.
+fn is_whole(answer: &str) -> bool {
+    let Some((head, body)) = answer.split_once("\r\n\r\n") else { return false };
+    let head = head.to_ascii_lowercase();
+    let of = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    match of("content-length").and_then(|length| length.parse::<usize>().ok()) {
+        Some(length) => body.len() >= length,
+        None => of("transfer-encoding").is_none() || body.split("\r\n").any(|line| line == "0"),
+    }
 }
 
 /// The next requests, on connections of their own, get their own answers.

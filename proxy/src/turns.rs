@@ -1,0 +1,244 @@
+//! Turns: whoever makes much work goes on one at a time, and between two of them the worker looks at its sockets. So a short
+//! request waits for one turn of one other, however many others there are.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+
+/// Bytes of a turn: a tenth of a millisecond or two.
+const TURN: usize = 128 * 1024;
+/// A request takes as long as so many bytes.
+pub const REQUEST: usize = TURN / 16;
+
+thread_local! {
+    static QUEUE: RefCell<Queue> = RefCell::default();
+}
+
+/// Those of a worker who wait for their turn, in two lines that go on by turns: a flood of handshakes holds up no connection.
+#[derive(Default)]
+struct Queue {
+    newcomers: VecDeque<Weak<Place>>,
+    others: VecDeque<Weak<Place>>,
+    /// The last that was called was a newcomer.
+    newcomer: bool,
+    /// A task calls them.
+    called: bool,
+}
+
+/// A place in the queue; it lapses with whoever has it.
+struct Place {
+    waker: RefCell<Waker>,
+    called: Cell<bool>,
+}
+
+/// What one of them has had of its turn. Only for tasks on a worker's runtime.
+#[derive(Default)]
+pub struct Turns {
+    spent: usize,
+    newcomer: bool,
+    place: Option<Rc<Place>>,
+}
+
+/// Awaits a turn for the handshake of a newcomer, which takes all of it.
+pub async fn newcomer() {
+    let mut turns = Turns { spent: TURN, newcomer: true, place: None };
+    poll_fn(|cx| turns.poll(cx)).await;
+}
+
+impl Turns {
+    /// Takes account of so many bytes, or of what takes as long.
+    pub fn spend(&mut self, bytes: usize) {
+        self.spent += bytes;
+    }
+
+    /// It waits for something else, and others have their turn meanwhile.
+    pub fn rest(&mut self) {
+        self.spent = 0;
+    }
+
+    /// Ready while a turn lasts, and again when so many have come as were spent.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.spent >= TURN {
+            match &self.place {
+                Some(place) if place.called.get() => {
+                    self.place = None;
+                    self.spent -= TURN;
+                }
+                Some(place) => {
+                    place.waker.borrow_mut().clone_from(cx.waker());
+                    return Poll::Pending;
+                }
+                None => {
+                    self.place = Some(queue(cx.waker().clone(), self.newcomer));
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+/// A place at the end of a line.
+fn queue(waker: Waker, newcomer: bool) -> Rc<Place> {
+    let place = Rc::new(Place { waker: waker.into(), called: Cell::new(false) });
+    let called = QUEUE.with_borrow_mut(|queue| {
+        let line = if newcomer { &mut queue.newcomers } else { &mut queue.others };
+        line.push_back(Rc::downgrade(&place));
+        std::mem::replace(&mut queue.called, true)
+    });
+    if !called {
+        tokio::task::spawn_local(call(Calling));
+    }
+    place
+}
+
+/// Calls one after another until nobody waits.
+async fn call(_calling: Calling) {
+    loop {
+        // Unlike a plain wake, this lets the runtime look at the sockets first, and what came there goes first.
+        tokio::task::yield_now().await;
+        let Some(place) = QUEUE.with_borrow_mut(Queue::next) else { return };
+        place.called.set(true);
+        place.waker.borrow().wake_by_ref();
+    }
+}
+
+impl Queue {
+    fn next(&mut self) -> Option<Rc<Place>> {
+        let first = |line: &mut VecDeque<Weak<Place>>| {
+            std::iter::from_fn(|| line.pop_front()).find_map(|place| place.upgrade())
+        };
+        self.newcomer = !self.newcomer;
+        if self.newcomer {
+            first(&mut self.newcomers).or_else(|| first(&mut self.others))
+        } else {
+            first(&mut self.others).or_else(|| first(&mut self.newcomers))
+        }
+    }
+}
+
+/// There is a task that calls.
+struct Calling;
+
+impl Drop for Calling {
+    fn drop(&mut self) {
+        // At the end of a thread nobody waits any more.
+        let _ = QUEUE.try_with(|queue| queue.take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use tokio::runtime::{Builder, LocalOptions};
+    use tokio::task::{spawn_local, yield_now};
+
+    use super::*;
+
+    fn run(test: impl Future<Output = ()>) {
+        Builder::new_current_thread().build_local(LocalOptions::default()).unwrap().block_on(test);
+    }
+
+    #[test]
+    fn however_many_move_much_one_of_them_goes_on_between_two_looks_at_the_sockets() {
+        run(async {
+            let had = Rc::new(Cell::new(0));
+            for _ in 0..50 {
+                let had = had.clone();
+                spawn_local(async move {
+                    loop {
+                        newcomer().await;
+                        had.update(|had| had + 1);
+                    }
+                });
+            }
+            // All have begun and wait.
+            yield_now().await;
+            for _ in 0..1000 {
+                let before = had.get();
+                yield_now().await;
+                assert!(had.get() - before <= 1, "{} at once", had.get() - before);
+            }
+            assert!(had.get() > 900, "{} turns", had.get());
+        });
+    }
+
+    #[test]
+    fn all_have_their_turn_and_whoever_leaves_keeps_nobody() {
+        run(async {
+            let mut all: Vec<Turns> = std::iter::repeat_with(Turns::default).take(3).collect();
+            for turns in &mut all {
+                turns.spend(TURN);
+                assert!(futures::poll!(poll_fn(|cx| turns.poll(cx))).is_pending());
+            }
+            drop(all.remove(1));
+            for turns in &mut all {
+                poll_fn(|cx| turns.poll(cx)).await;
+            }
+        });
+    }
+
+    #[test]
+    fn a_turn_lasts_until_it_is_spent_and_begins_anew_after_a_rest() {
+        run(async {
+            let mut turns = Turns::default();
+            for _ in 0..3 {
+                turns.spend(TURN - 1);
+                assert!(futures::poll!(poll_fn(|cx| turns.poll(cx))).is_ready());
+                turns.rest();
+            }
+            turns.spend(TURN);
+            assert!(futures::poll!(poll_fn(|cx| turns.poll(cx))).is_pending());
+        });
+    }
+
+    #[test]
+    fn who_took_three_turns_at_once_waits_for_three() {
+        run(async {
+            let mut turns = Turns::default();
+            turns.spend(3 * TURN);
+            let mut looks = 0;
+            poll_fn(|cx| {
+                looks += 1;
+                turns.poll(cx)
+            })
+            .await;
+            assert_eq!(looks, 4);
+        });
+    }
+
+    #[test]
+    fn a_hundred_newcomers_hold_up_a_connection_for_one_of_them() {
+        run(async {
+            let had = Rc::new(Cell::new(0));
+            for _ in 0..100 {
+                let had = had.clone();
+                spawn_local(async move {
+                    newcomer().await;
+                    had.update(|had| had + 1);
+                });
+            }
+            // All wait.
+            yield_now().await;
+            let mut turns = Turns::default();
+            turns.spend(TURN);
+            let before = had.get();
+            poll_fn(|cx| turns.poll(cx)).await;
+            assert!(had.get() - before <= 2, "{} newcomers were first", had.get() - before);
+        });
+    }
+
+    #[test]
+    fn a_runtime_that_ended_amid_turns_leaves_nothing_to_the_next() {
+        for _ in 0..2 {
+            run(async {
+                newcomer().await;
+                let mut turns = Turns::default();
+                turns.spend(TURN);
+                assert!(futures::poll!(poll_fn(|cx| turns.poll(cx))).is_pending());
+            });
+        }
+    }
+}
