@@ -55,7 +55,7 @@ pub struct ProxyArgs {
     /// After SIGTERM, serve at most so long.
     #[arg(long, env = "TERMINATION_DRAIN_DURATION", default_value = "5s", value_parser = crate::duration::parse)]
     drain: Duration,
-    /// After SIGTERM, serve at least so long.
+    /// After SIGTERM, serve at least so long, if anybody ever called.
     #[arg(long, env = "MINIMUM_DRAIN_DURATION", default_value = "1s", value_parser = crate::duration::parse)]
     drain_at_least: Duration,
     /// Where the access log goes: `off`, `stdout` or a file.

@@ -24,6 +24,8 @@ use crate::worker::{Connection, Direction, Worker};
 
 /// A peer that takes longer over its handshake is cut off.
 const HANDSHAKE: Duration = Duration::from_secs(5);
+/// Whoever waits longer for the turn of its handshake has given up, as Istio's connect timeout has it.
+const TURN: Duration = Duration::from_secs(10);
 
 /// What TLS proved.
 #[derive(Default)]
@@ -131,11 +133,10 @@ async fn terminate(
         .server(tls, &hello.alpn, matches!(chain.filter, NetworkFilter::Http(_)))
         .map_err(|error| Refusal::Tls(error.to_string()))?;
     let plain = io.into_plain().ok_or_else(|| Refusal::Tls("TLS within TLS".into()))?;
-    let accept = async {
-        turns::newcomer().await;
-        TlsAcceptor::from(config).accept(plain).await
-    };
-    let stream = tokio::time::timeout(HANDSHAKE, accept)
+    tokio::time::timeout(TURN, turns::newcomer())
+        .await
+        .map_err(|_| Refusal::Tls("more handshakes came than there is time for: this one waited 10 s".into()))?;
+    let stream = tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(plain))
         .await
         .map_err(|_| Refusal::Tls("the handshake took longer than 5 s".into()))?
         .map_err(|error| Refusal::Tls(citadel::tls::failure(Some(&worker.handover.identity), &error).1))?;

@@ -57,7 +57,7 @@ pub struct ProxyOptions {
     pub detect_silence: Duration,
     /// After SIGTERM: serve at most so long before connections are cut.
     pub drain: Duration,
-    /// After SIGTERM: serve at least so long, for the news to reach everybody.
+    /// After SIGTERM: serve at least so long, for the news to reach everybody, if anybody ever called.
     pub drain_at_least: Duration,
     /// Where the access log goes.
     pub access_log: AccessLogTarget,

@@ -32,6 +32,8 @@ const DEAF: ([u8; 4], u16) = ([10, 44, 2, 13], 8081);
 /// What the attacker makes work hard: a thread of its own, because one that is busy with bodies of many MiB keeps its other
 /// clients waiting, and the sidecars have no part in that.
 const BULK: ([u8; 4], u16) = ([10, 44, 2, 13], 8082);
+/// An application that begins to answer before it has heard all.
+const EARLY: ([u8; 4], u16) = ([10, 44, 2, 13], 8083);
 const ATTACKER: [u8; 4] = [10, 44, 2, 99];
 /// How long an attack goes on that is over in a moment.
 const ENOUGH: Duration = Duration::from_secs(2);
@@ -79,7 +81,8 @@ impl Scene {
         config.client("victim", 2, true);
         config.client("attacker", 99, false);
         config.client("origin", 13, true);
-        let ports = [("http", 80, 8080), ("http2-deaf", 81, 8081), ("http-bulk", 82, 8082)];
+        let ports =
+            [("http", 80, 8080), ("http2-deaf", 81, 8081), ("http-bulk", 82, 8082), ("http-early", 83, EARLY.1)];
         let service = crate::config::service("origin", "10.96.2.13", &ports)
             + &crate::config::endpoints("origin", &ports, [("origin", 13)].into_iter());
         config.write("origin-service.yaml", &service);
@@ -485,11 +488,25 @@ fn rest(stream: &mut TcpStream) -> Vec<u8> {
     all
 }
 
+/// Answers the first half at once, and says how much of a request came until its connection ended.
+fn answer_early(scene: &Scene) -> Result<std::thread::JoinHandle<std::io::Result<usize>>, Trouble> {
+    let listener = scene.lab.pod("origin")?.listen(([0, 0, 0, 0], EARLY.1))?;
+    Ok(std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept()?;
+        let mut all = vec![0; 4096];
+        let began = stream.read(&mut all)?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nearly")?;
+        stream.set_read_timeout(Some(Duration::from_secs(120)))?;
+        Ok(began + stream.read_to_end(&mut all)?)
+    }))
+}
+
 fn slow_http1() -> Outcome {
     let scene = Scene::start()?;
+    let application = answer_early(&scene)?;
     let before = scene.resident()?;
-    let slow_body = || {
-        let mut stream = scene.attack(BULK)?;
+    let slow_body = |target| {
+        let mut stream = scene.attack(target)?;
         stream.write_all(b"POST / HTTP/1.1\r\nHost: origin\r\nContent-Length: 1000000\r\n\r\nbegun")?;
         Ok::<_, std::io::Error>(stream)
     };
@@ -499,7 +516,7 @@ fn slow_http1() -> Outcome {
         Ok::<_, std::io::Error>(stream)
     };
     let (mut bodies, readers) = scene.unharmed("slow bodies and readers", || {
-        let bodies: Vec<TcpStream> = (0..200).map(|_| slow_body()).collect::<Result<_, _>>()?;
+        let bodies: Vec<TcpStream> = (0..200).map(|_| slow_body(BULK)).collect::<Result<_, _>>()?;
         let readers: Vec<TcpStream> = (0..50).map(|_| slow_reader()).collect::<Result<_, _>>()?;
         std::thread::sleep(Duration::from_secs(1));
         Ok((bodies, readers))
@@ -510,6 +527,7 @@ fn slow_http1() -> Outcome {
     ensure!(grown < 250 * 256 * 1024, "200 slow bodies and 50 slow readers cost {} MiB", grown / MIB);
     let open = scene.open()?;
     ensure!(open == bodies.len() + readers.len(), "{open} are open");
+    let mut early = slow_body(EARLY)?;
     // Half of them send a byte now and then.
     let (dripping, silent) = bodies.split_at_mut(100);
     until("the end of the bodies", Duration::from_secs(90), || {
@@ -517,10 +535,13 @@ fn slow_http1() -> Outcome {
             let _ = stream.write_all(b"x");
         }
         match (scene.counted("request_body_timeout")?, scene.open()?) {
-            (200, open) if open == readers.len() => Ok(()),
-            (times, open) => Err(format!("{times} of 200 were counted, {open} are open")),
+            (201, open) if open == readers.len() => Ok(()),
+            (times, open) => Err(format!("{times} of 201 were counted, {open} are open")),
         }
     })?;
+    let answer = rest(&mut early);
+    ensure!(answer.ends_with(b"early"), "half an answer came as {:?}", String::from_utf8_lossy(&answer));
+    application.join().expect("an application")?;
     for answer in silent.iter_mut().map(rest) {
         ensure!(
             answer.starts_with(b"HTTP/1.1 408"),

@@ -137,13 +137,12 @@ impl Meter {
 impl Meanwhile for RequestBody {}
 
 impl RequestBody {
-    /// The body of a downstream request; `silence` bounds the time without a byte, `again` keeps it for other tries.
-    pub fn new(incoming: Incoming, meter: &Rc<Meter>, silence: Option<Duration>, again: bool) -> Self {
+    /// The body of a downstream request; `patience` bounds how long it is waited for, `again` keeps it for other tries.
+    pub fn new(incoming: Incoming, meter: &Rc<Meter>, patience: Patience, again: bool) -> Self {
         if incoming.is_end_stream() {
             meter.mark_ended();
             return Self::Empty;
         }
-        let patience = Patience::new(silence, incoming.size_hint().exact().is_some());
         let metered = Metered { incoming, meter: meter.clone(), patience };
         if again { Self::Replay(Replay::new(metered)) } else { Self::Once(metered) }
     }

@@ -135,6 +135,7 @@ impl Exchange {
         }
         match ended {
             Ended::Complete => {}
+            Ended::UpstreamBroke if self.meter.is_slow() => self.flag(ResponseFlags::SI),
             Ended::UpstreamBroke => self.flag(ResponseFlags::UC),
             Ended::DownstreamGone => self.flag(ResponseFlags::DC),
             Ended::TimedOut => self.flag(ResponseFlags::UT),

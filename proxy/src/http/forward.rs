@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use http::header::COOKIE;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response, StatusCode, Uri, Version};
+use http_body::Body as _;
 use record::ResponseFlags;
 use tokio::time::Sleep;
 
@@ -16,6 +17,7 @@ use super::exchange::{Answered, Exchange, TOO_SLOW};
 use super::grpc;
 use super::incoming::Incoming;
 use super::mirror::{Copies, Mirror};
+use super::patience::Patience;
 use super::reply::{NOT_PROCESSED, Reply};
 use super::response_body::Held;
 use super::retry::{Outcome, RetryPolicy};
@@ -24,6 +26,7 @@ use super::weights::Target;
 use crate::http1::client;
 use crate::http1::server::taking;
 use crate::http1::spelling::Spelling;
+use crate::model::HttpSettings;
 use crate::upstream::pool::{self, Answer, Failure, FailureKind};
 use crate::upstream::{Host, NoUpstream, Upstream};
 use crate::worker::{Connection, Worker};
@@ -113,10 +116,8 @@ pub async fn forward(
 
     let retry = forward.retry.as_ref().filter(|policy| !upgrade && policy.covers(&RequestView::of(&parts)));
     let keep = retry.is_some() || !mirrors.is_empty();
-    // Over HTTP/2 a request may be one half of a conversation, in which a client has nothing to say for long.
-    let settings = &connection.settings;
-    let silence = if parts.version == Version::HTTP_2 { settings.stream_idle_timeout } else { taking(settings) };
-    let body = RequestBody::new(body, &exchange.meter, silence, keep);
+    let patience = patience(&connection.settings, parts.version, &body);
+    let body = RequestBody::new(body, &exchange.meter, patience, keep);
     let copies = Copies::of(worker, connection, mirrors, &parts, &body);
     let meter = exchange.meter.clone();
     let version = pool::Version::of(upstream.cluster.http.version, parts.version);
@@ -140,6 +141,15 @@ pub async fn forward(
             Ok(finish(answered?, Some(deadline)))
         }
         () = deadline => Err(timed_out()),
+    }
+}
+
+/// Over HTTP/2 a request may be one half of a conversation, in which a client has nothing to say for long; and what it has to
+/// say may wait for the window of its connection, which other streams have filled.
+fn patience(settings: &HttpSettings, version: Version, body: &Incoming) -> Patience {
+    match version {
+        Version::HTTP_2 => Patience::new(settings.stream_idle_timeout, false),
+        _ => Patience::new(taking(settings), body.size_hint().exact().is_some()),
     }
 }
 

@@ -21,6 +21,9 @@ pub enum BodyBroken {
     /// The connection ended.
     #[error("the connection ended before the body did")]
     Early,
+    /// The body of the request, which was still under way, broke.
+    #[error("the body of its request did not arrive")]
+    Request,
     /// It is no chunked body.
     #[error(transparent)]
     Chunk(#[from] InvalidChunk),

@@ -137,6 +137,7 @@ pub async fn send(
         connection: Some(connection),
         upload,
         keep,
+        broken: false,
     };
     Ok(Response::from_parts(head.parts, Incoming::Response(Box::new(body.settled()))))
 }
@@ -196,6 +197,8 @@ pub struct ResponseBody {
     connection: Option<Box<Connection>>,
     upload: Option<Outgoing<RequestBody>>,
     keep: bool,
+    /// The request's body will never be whole.
+    broken: bool,
 }
 
 impl ResponseBody {
@@ -207,6 +210,9 @@ impl ResponseBody {
     /// The next piece.
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyBroken>>> {
         self.go_on(cx);
+        if self.broken {
+            return Poll::Ready(Some(Err(BodyBroken::Request)));
+        }
         let Some(connection) = &self.connection else { return Poll::Ready(None) };
         let polled = ready!(self.decoder.poll(&mut connection.wire.borrow_mut(), cx));
         self.settle();
@@ -220,6 +226,11 @@ impl ResponseBody {
         {
             self.keep &= sent.is_ok();
             self.upload = None;
+            if let Err(OutgoingError::Body(_) | OutgoingError::Length) = sent {
+                // Only the end of the connection tells the upstream that no more will come.
+                self.connection = None;
+                self.broken = true;
+            }
         }
     }
 
