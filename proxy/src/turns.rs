@@ -156,6 +156,20 @@ mod tests {
         builder.enable_time().start_paused(true).build_local(LocalOptions::default()).unwrap().block_on(test);
     }
 
+    /// All wait; tells how many have had their turn.
+    async fn a_hundred_newcomers() -> Rc<Cell<u32>> {
+        let had = Rc::new(Cell::new(0));
+        for _ in 0..100 {
+            let had = had.clone();
+            spawn_local(async move {
+                newcomer().await;
+                had.update(|had| had + 1);
+            });
+        }
+        yield_now().await;
+        had
+    }
+
     #[test]
     fn however_many_move_much_one_of_them_goes_on_between_two_looks_at_the_sockets() {
         run(async {
@@ -212,16 +226,7 @@ mod tests {
     #[test]
     fn those_who_wait_have_their_share_of_a_worker_that_others_keep_busy() {
         run(async {
-            let had = Rc::new(Cell::new(0));
-            for _ in 0..100 {
-                let had = had.clone();
-                spawn_local(async move {
-                    newcomer().await;
-                    had.update(|had| had + 1);
-                });
-            }
-            // All wait.
-            yield_now().await;
+            let had = a_hundred_newcomers().await;
             for _ in 0..3 {
                 tokio::time::advance(SHARE * 4).await;
                 yield_now().await;
@@ -248,16 +253,7 @@ mod tests {
     #[test]
     fn a_hundred_newcomers_hold_up_a_connection_for_one_of_them() {
         run(async {
-            let had = Rc::new(Cell::new(0));
-            for _ in 0..100 {
-                let had = had.clone();
-                spawn_local(async move {
-                    newcomer().await;
-                    had.update(|had| had + 1);
-                });
-            }
-            // All wait.
-            yield_now().await;
+            let had = a_hundred_newcomers().await;
             let mut turns = Turns::default();
             turns.spend(TURN);
             let before = had.get();

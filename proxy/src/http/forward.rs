@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use http::header::COOKIE;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response, StatusCode, Uri, Version};
-use http_body::Body as _;
 use record::ResponseFlags;
 use tokio::time::Sleep;
 
@@ -24,9 +23,7 @@ use super::retry::{Outcome, RetryPolicy};
 use super::rewrite;
 use super::weights::Target;
 use crate::http1::client;
-use crate::http1::server::taking;
 use crate::http1::spelling::Spelling;
-use crate::model::HttpSettings;
 use crate::upstream::pool::{self, Answer, Failure, FailureKind};
 use crate::upstream::{Host, NoUpstream, Upstream};
 use crate::worker::{Connection, Worker};
@@ -116,7 +113,7 @@ pub async fn forward(
 
     let retry = forward.retry.as_ref().filter(|policy| !upgrade && policy.covers(&RequestView::of(&parts)));
     let keep = retry.is_some() || !mirrors.is_empty();
-    let patience = patience(&connection.settings, parts.version, &body);
+    let patience = Patience::with(parts.version, &body, &connection.settings);
     let body = RequestBody::new(body, &exchange.meter, patience, keep);
     let copies = Copies::of(worker, connection, mirrors, &parts, &body);
     let meter = exchange.meter.clone();
@@ -141,15 +138,6 @@ pub async fn forward(
             Ok(finish(answered?, Some(deadline)))
         }
         () = deadline => Err(timed_out()),
-    }
-}
-
-/// Over HTTP/2 a request may be one half of a conversation, in which a client has nothing to say for long; and what it has to
-/// say may wait for the window of its connection, which other streams have filled.
-fn patience(settings: &HttpSettings, version: Version, body: &Incoming) -> Patience {
-    match version {
-        Version::HTTP_2 => Patience::new(settings.stream_idle_timeout, false),
-        _ => Patience::new(taking(settings), body.size_hint().exact().is_some()),
     }
 }
 

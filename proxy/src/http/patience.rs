@@ -3,9 +3,14 @@
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use http::Version;
+use http_body::Body as _;
 use tokio::time::Instant;
 
+use super::incoming::Incoming;
 use crate::http1::clock::Clock;
+use crate::http1::server::taking;
+use crate::model::HttpSettings;
 
 /// A body of declared length gets so long, and a second more for each [`LEAST_A_SECOND`] bytes that have come.
 const GRACE: Duration = Duration::from_secs(60);
@@ -25,8 +30,16 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// With a body that has kept nobody waiting yet.
-    pub fn new(silence: Option<Duration>, finite: bool) -> Self {
+    /// With the body of a request that has just begun. Over HTTP/2 it may be one half of a conversation, in which a client has
+    /// nothing to say for long; and what it has to say may wait for the window of its connection, which other streams have filled.
+    pub fn with(version: Version, body: &Incoming, settings: &HttpSettings) -> Self {
+        match version {
+            Version::HTTP_2 => Self::new(settings.stream_idle_timeout, false),
+            _ => Self::new(taking(settings), body.size_hint().exact().is_some()),
+        }
+    }
+
+    fn new(silence: Option<Duration>, finite: bool) -> Self {
         Self { silence, finite, waited: Duration::ZERO, since: None, clock: Clock::default() }
     }
 
