@@ -23,7 +23,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("pilot", &["xds", "citadel", "record"]),
     ("lab", &["pilot", "citadel", "record", "xds"]),
     ("bench", &["lab"]),
-    ("meltemi", &["proxy", "pilot", "citadel", "record", "hub", "lab", "xds"]),
+    ("cli", &["proxy", "pilot", "citadel", "record", "hub", "lab", "xds"]),
+    ("meltemi", &["cli"]),
     ("images", &[]),
     ("tests", &["lab", "images", "proxy", "pilot", "citadel", "record", "hub", "xds"]),
 ];

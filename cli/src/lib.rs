@@ -1,4 +1,4 @@
-//! `meltemi`: one binary for every part of the mesh. Each command is a file of its own.
+//! `meltemi`: one program for every part of the mesh. Each command is a file of its own.
 
 mod agent;
 #[cfg(debug_assertions)]
@@ -73,7 +73,8 @@ enum Command {
     Shop(shop::ShopArgs),
 }
 
-fn main() -> ExitCode {
+/// Runs the command that the process was started with. Errors go to standard error.
+pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     logging::start(arguments.log_format);
     let outcome = match arguments.command {
