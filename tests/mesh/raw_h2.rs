@@ -16,7 +16,7 @@ pub const CONTINUATION: u8 = 9;
 
 pub const END_STREAM: u8 = 1;
 pub const END_HEADERS: u8 = 4;
-const ACK: u8 = 1;
+pub const ACK: u8 = 1;
 
 pub const INITIAL_WINDOW_SIZE: u16 = 4;
 
@@ -63,6 +63,10 @@ pub struct Heard {
     pub error: Option<u32>,
     /// Bytes of DATA.
     pub data: usize,
+    /// Whether DATA has ended a stream.
+    pub finished: bool,
+    /// PINGs of ours that it answered.
+    pub answered: u32,
     /// PINGs that nobody has answered.
     pings: Vec<Vec<u8>>,
     /// The error of its GOAWAY.
@@ -120,14 +124,18 @@ impl Heard {
             let length = u32::from_be_bytes([0, header[0], header[1], header[2]]) as usize;
             let Some(payload) = bytes[at + 9..].get(..length) else { break };
             match header[3] {
-                DATA => self.data += length,
+                DATA => {
+                    self.data += length;
+                    self.finished |= header[4] & END_STREAM != 0;
+                }
                 // 0x88 is `:status: 200`.
                 HEADERS => self.ok += u32::from(payload.first() == Some(&0x88)),
                 RST_STREAM => {
                     self.resets += 1;
                     self.error = payload.first_chunk().map(|code| u32::from_be_bytes(*code));
                 }
-                PING if header[4] & ACK == 0 => self.pings.push(payload.to_vec()),
+                PING if header[4] & ACK != 0 => self.answered += 1,
+                PING => self.pings.push(payload.to_vec()),
                 GOAWAY => self.goaway = payload[4..].first_chunk().map(|code| u32::from_be_bytes(*code)),
                 _ => {}
             }

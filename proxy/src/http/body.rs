@@ -134,7 +134,15 @@ impl Meter {
     }
 }
 
-impl Meanwhile for RequestBody {}
+impl Meanwhile for RequestBody {
+    fn go_on(&mut self, cx: &mut Context<'_>) {
+        match self {
+            Self::Empty => {}
+            Self::Once(body) => body.incoming.go_on(cx),
+            Self::Replay(body) => body.shared.borrow_mut().source.incoming.go_on(cx),
+        }
+    }
+}
 
 impl RequestBody {
     /// The body of a downstream request; `patience` bounds how long it is waited for, `again` keeps it for other tries.

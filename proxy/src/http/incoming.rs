@@ -35,10 +35,11 @@ pub enum IncomingError {
     Http2(#[from] h2::Error),
 }
 
-/// A body that has something to do also while nobody takes it: a response goes on sending its request's.
+/// A body that has something to do also while nobody takes it: a response goes on sending its request's, and small frames
+/// of HTTP/2 are gathered.
 pub trait Meanwhile {
-    /// Does it. Nothing, for most.
-    fn go_on(&mut self, _: &mut Context<'_>) {}
+    /// Does it.
+    fn go_on(&mut self, cx: &mut Context<'_>);
 }
 
 impl Meanwhile for Incoming {

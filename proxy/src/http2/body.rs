@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use h2::RecvStream;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
@@ -12,11 +12,24 @@ use super::sending::Sending;
 use crate::http::body::RequestBody;
 use crate::http1::spelling::Spelling;
 
+/// A frame of fewer bytes is gathered with others while nobody takes it: h2 holds some hundred bytes besides for each, and ends
+/// a connection that has thousands of them unread.
+const SMALL: usize = 256;
+/// Bytes that are gathered for one stream; the windows bound them for a connection.
+const GATHERED: usize = 1024 * 1024;
+
+/// What small frames may count for, by h2's measure, while a message waits for the other side and none is gathered: 16,000
+/// frames of one byte.
+pub const UNREAD_BUDGET: usize = 16_000 * SMALL;
+
 /// The frames of one stream; a response goes on sending its request's body, if it came before that one's end.
 pub struct Body {
     stream: RecvStream,
     length: Option<u64>,
     data_ended: bool,
+    gathered: BytesMut,
+    /// What came behind that.
+    next: Option<Result<Bytes, h2::Error>>,
     upload: Option<Sending<RequestBody>>,
     spelling: Option<Spelling>,
 }
@@ -25,7 +38,8 @@ impl Body {
     /// Of a message with these headers.
     pub fn new(stream: RecvStream, headers: &HeaderMap, upload: Option<Sending<RequestBody>>) -> Self {
         let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        Self { stream, length, data_ended: false, upload, spelling: None }
+        let (gathered, next) = (BytesMut::new(), None);
+        Self { stream, length, data_ended: false, gathered, next, upload, spelling: None }
     }
 
     /// With what is known of how the names of its head were spelt.
@@ -41,27 +55,56 @@ impl Body {
 
     /// The next piece.
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
-        self.go_on(cx);
-        if !self.data_ended {
-            match ready!(self.stream.poll_data(cx)) {
-                Some(Ok(data)) => {
-                    // It fails only for more than was received.
-                    let _ = self.stream.flow_control().release_capacity(data.len());
-                    if let Some(length) = &mut self.length {
-                        *length = length.saturating_sub(data.len() as u64);
-                    }
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
+        self.send_upload(cx);
+        match ready!(self.poll_data(cx)) {
+            Some(Ok(data)) => {
+                // It fails only for more than was received.
+                let _ = self.stream.flow_control().release_capacity(data.len());
+                if let Some(length) = &mut self.length {
+                    *length = length.saturating_sub(data.len() as u64);
                 }
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => self.data_ended = true,
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
+            Some(Err(error)) => Poll::Ready(Some(Err(error))),
+            None => {
+                let trailers = ready!(self.stream.poll_trailers(cx));
+                Poll::Ready(trailers.map(|trailers| trailers.map(Frame::trailers)).transpose())
             }
         }
-        let trailers = ready!(self.stream.poll_trailers(cx));
-        Poll::Ready(trailers.map(|trailers| trailers.map(Frame::trailers)).transpose())
     }
 
-    /// Goes on with the upload.
+    /// Goes on with the upload, and takes small frames out of h2's hands. They are not released to the peer's windows.
     pub fn go_on(&mut self, cx: &mut Context<'_>) {
+        self.send_upload(cx);
+        while self.next.is_none() && self.gathered.len() < GATHERED {
+            match self.poll_stream(cx) {
+                Poll::Ready(Some(Ok(data))) if data.len() < SMALL => self.gathered.extend_from_slice(&data),
+                Poll::Ready(next @ Some(_)) => self.next = next,
+                Poll::Ready(None) | Poll::Pending => return,
+            }
+        }
+    }
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
+        if !self.gathered.is_empty() {
+            return Poll::Ready(Some(Ok(std::mem::take(&mut self.gathered).freeze())));
+        }
+        match self.next.take() {
+            Some(next) => Poll::Ready(Some(next)),
+            None => self.poll_stream(cx),
+        }
+    }
+
+    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
+        if self.data_ended {
+            return Poll::Ready(None);
+        }
+        let polled = ready!(self.stream.poll_data(cx));
+        self.data_ended = polled.is_none();
+        Poll::Ready(polled)
+    }
+
+    fn send_upload(&mut self, cx: &mut Context<'_>) {
         if let Some(upload) = &mut self.upload
             && let Poll::Ready(sent) = upload.poll(cx)
         {
@@ -74,7 +117,7 @@ impl Body {
 
     /// Whether there is nothing more.
     pub fn is_end_stream(&self) -> bool {
-        self.stream.is_end_stream()
+        self.gathered.is_empty() && self.next.is_none() && self.stream.is_end_stream()
     }
 
     /// What is known of the length of what is still to come.
@@ -92,11 +135,53 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use std::future::poll_fn;
 
-    use bytes::Bytes;
     use h2::Reason;
-    use http::{HeaderMap, Request, Response};
+    use http::{Request, Response};
 
-    use super::Body;
+    use super::*;
+
+    /// Ends with trailers.
+    async fn answer(frames: Vec<&'static [u8]>) -> Body {
+        let (near, far) = tokio::io::duplex(1 << 20);
+        tokio::spawn(async move {
+            let mut connection = h2::server::handshake(far).await.unwrap();
+            let (_, mut respond) = connection.accept().await.unwrap().unwrap();
+            let mut stream = respond.send_response(Response::new(()), false).unwrap();
+            for frame in frames {
+                stream.send_data(Bytes::from_static(frame), false).unwrap();
+            }
+            stream.send_trailers(HeaderMap::new()).unwrap();
+            let _ = poll_fn(|cx| connection.poll_closed(cx)).await;
+        });
+        let handshake = h2::client::Builder::new().data_frame_budget(UNREAD_BUDGET).handshake::<_, Bytes>(near);
+        let (sender, connection) = handshake.await.unwrap();
+        tokio::spawn(connection);
+        let (response, _) = sender.ready().await.unwrap().send_request(Request::new(()), true).unwrap();
+        Body::new(response.await.unwrap().into_body(), &HeaderMap::new(), None)
+    }
+
+    #[tokio::test]
+    async fn small_frames_that_nobody_takes_are_gathered_and_nothing_changes_its_place() {
+        const LARGE: &[u8] = &[b'x'; SMALL];
+        let mut body = answer([vec![b"small".as_slice(); 3000], vec![LARGE, b"last"]].concat()).await;
+        while body.next.is_none() {
+            poll_fn(|cx| {
+                body.go_on(cx);
+                Poll::Ready(())
+            })
+            .await;
+            tokio::task::yield_now().await;
+        }
+        let mut pieces = Vec::new();
+        loop {
+            assert!(!body.is_end_stream());
+            match poll_fn(|cx| body.poll_frame(cx)).await.unwrap().unwrap().into_data() {
+                Ok(data) => pieces.push(data),
+                Err(trailers) => break assert!(trailers.is_trailers()),
+            }
+        }
+        assert_eq!(pieces, [b"small".repeat(3000), LARGE.to_vec(), b"last".to_vec()]);
+    }
 
     /// What comes of a response of which "half" has come when its stream is reset.
     async fn after_reset(reason: Reason) -> (Bytes, Option<Reason>) {

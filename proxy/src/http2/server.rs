@@ -14,7 +14,7 @@ use http::{HeaderValue, Method, Request, Response, Version};
 use http_body::Body as _;
 use tokio::sync::watch;
 
-use super::body::Body;
+use super::body::{Body, UNREAD_BUDGET};
 use super::coalesce::Coalesced;
 use super::flood::Flood;
 use super::frame_guard::{FrameGuard, Verdict};
@@ -101,7 +101,8 @@ async fn open(connection: &Connection, guard: FrameGuard<Coalesced<Io>>) -> Resu
         .max_header_list_size(u32::try_from(settings.max_head_bytes).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         .max_local_error_reset_streams(Some(MAX_LOCAL_RESETS))
-        .max_send_buffer_size(MAX_UNSENT);
+        .max_send_buffer_size(MAX_UNSENT)
+        .data_frame_budget(UNREAD_BUDGET);
     if connection.multiplexed {
         builder
             .initial_window_size(multiplex::stream_window(settings.connection_window, settings.max_concurrent_streams))
