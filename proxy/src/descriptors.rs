@@ -3,12 +3,16 @@
 
 use std::os::fd::{AsRawFd, RawFd};
 
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Kept for upstreams, at least; else an eighth of all.
 const FOR_UPSTREAMS: RawFd = 32;
 /// Kept for the control thread: administration, the control plane, reports.
 const FOR_CONTROL: RawFd = 16;
+/// Numbers that the kernel's table has room for from the start, at 8 bytes each. It doubles when it is full, and where threads
+/// share it the one that wants another number waits for all CPUs: 6 to 30 ms for a worker, each time, while a crowd connects.
+const ROOM: RawFd = 16 * 1024;
 
 /// The process's limit. The system gives the lowest number that is free, so a high number tells that few are left.
 #[derive(Debug, Clone, Copy)]
@@ -17,7 +21,7 @@ pub struct Descriptors {
 }
 
 impl Descriptors {
-    /// Raises the limit to what the system allows, and says what it is.
+    /// Raises the limit to what the system allows, says what it is, and makes room; to be called before there are threads.
     pub fn raise() -> Self {
         let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
             if soft < hard {
@@ -30,7 +34,11 @@ impl Descriptors {
             getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft)
         });
         tracing::info!(limit, "open files");
-        Self { limit: RawFd::try_from(limit).unwrap_or(RawFd::MAX) }
+        let limit = RawFd::try_from(limit).unwrap_or(RawFd::MAX);
+        if let Err(error) = make_room(ROOM.min(limit)) {
+            tracing::warn!(%error, "cannot make room for open files: a crowd of new connections will hold up others for moments");
+        }
+        Self { limit }
     }
 
     /// Open files that the process may have.
@@ -49,8 +57,14 @@ impl Descriptors {
     }
 }
 
+/// The table stays as large as its highest number ever asked for.
+fn make_room(numbers: RawFd) -> nix::Result<()> {
+    nix::unistd::close(fcntl(std::io::stderr(), FcntlArg::F_DUPFD_CLOEXEC(numbers - 1))?)
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     struct Number(RawFd);
@@ -72,5 +86,14 @@ mod tests {
     fn downstreams_stop_before_upstreams_and_those_before_the_control_thread() {
         assert_eq!(ends(1024), (Some(1024 - 16 - 128), Some(1024 - 16)));
         assert_eq!(ends(128), (Some(128 - 16 - 32), Some(128 - 16)));
+    }
+
+    /// Each doubling of the kernel's table would hold up a worker.
+    #[test]
+    fn a_crowd_of_connections_finds_room() {
+        let wanted = ROOM.min(Descriptors::raise().limit());
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let size = status.lines().find_map(|line| line.strip_prefix("FDSize:")).unwrap();
+        assert!(size.trim().parse::<RawFd>().unwrap() >= wanted, "{size} of {wanted}");
     }
 }

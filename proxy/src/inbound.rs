@@ -35,7 +35,8 @@ struct Secured {
     alpn: Option<Vec<u8>>,
 }
 
-/// Serves one captured connection to its end.
+/// Serves one captured connection to its end. Each stage that follows the inspection is in a box of its own, so that a
+/// connection that says nothing costs little.
 pub async fn serve(worker: Rc<Worker>, stream: TcpStream, remote: SocketAddr) {
     let _open = worker.handover.connection();
     let port = worker.handover.options.inbound_port;
@@ -55,7 +56,7 @@ async fn admit(worker: &Rc<Worker>, mut io: Io, remote: SocketAddr, destination:
     let mut protocol = protocol;
     let mut secured = Secured::default();
     if let Some(tls) = &chain.tls {
-        (io, secured) = terminate(worker, &chain, tls, &hello, io).await?;
+        (io, secured) = Box::pin(terminate(worker, &chain, tls, &hello, io)).await?;
         protocol = None;
     }
     let security = if secured.principal.is_some() { Security::MutualTls } else { Security::None };
@@ -69,7 +70,7 @@ async fn admit(worker: &Rc<Worker>, mut io: Io, remote: SocketAddr, destination:
                 security,
             };
             tokio::select! {
-                served = tcp::serve(worker, settings, downstream, io, opened) => served,
+                served = Box::pin(tcp::serve(worker, settings, downstream, io, opened)) => served,
                 () = chain_gone(worker, destination, &chain) => Err(Refusal::NoChain("what was accepted before")),
             }
         }
@@ -93,7 +94,7 @@ async fn admit(worker: &Rc<Worker>, mut io: Io, remote: SocketAddr, destination:
                 security,
                 server_name: hello.server_name.map(Into::into),
             };
-            server::serve(worker.clone(), Rc::new(connection), io).await;
+            Box::pin(server::serve(worker.clone(), Rc::new(connection), io)).await;
             Ok(())
         }
     }

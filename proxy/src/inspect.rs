@@ -64,7 +64,7 @@ pub async fn inspect(
         (Sniffed::Closed, _) => Err(Refusal::Closed),
         (Sniffed::Protocol(protocol), _) => spoke(listener, io, destination, protocol).await,
         (Sniffed::Silent, None) => Err(Refusal::Silent),
-        (Sniffed::Silent, Some(chain)) => race(worker, listener, io, destination, chain).await,
+        (Sniffed::Silent, Some(chain)) => Box::pin(race(worker, listener, io, destination, chain)).await,
     }
 }
 

@@ -23,7 +23,7 @@ use crate::worker::{Connection, Direction, Worker};
 /// A listener, and a guard that keeps its configuration while a connection is open.
 type Found = (Arc<Listener>, Option<InUse>);
 
-/// Serves one captured connection to its end.
+/// Serves one captured connection to its end, in boxes like those of [`inbound`](crate::inbound).
 pub async fn serve(worker: Rc<Worker>, stream: TcpStream, remote: SocketAddr) {
     let _open = worker.handover.connection();
     let port = worker.handover.options.outbound_port;
@@ -54,7 +54,7 @@ async fn route(worker: &Rc<Worker>, mut io: Io, remote: SocketAddr, destination:
                 principal: None,
                 security: Security::Unknown,
             };
-            tcp::serve(worker, settings, downstream, io, opened).await
+            Box::pin(tcp::serve(worker, settings, downstream, io, opened)).await
         }
         NetworkFilter::Http(settings) => {
             let http2 = speaks_http2(&mut io, settings, protocol).await?;
@@ -71,7 +71,7 @@ async fn route(worker: &Rc<Worker>, mut io: Io, remote: SocketAddr, destination:
                 security: Security::Unknown,
                 server_name: None,
             };
-            server::serve(worker.clone(), Rc::new(connection), io).await;
+            Box::pin(server::serve(worker.clone(), Rc::new(connection), io)).await;
             Ok(())
         }
     }

@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -19,9 +20,16 @@ const SHARE: Duration = Duration::from_millis(5);
 const MOST: u128 = 20;
 /// A request takes as long as so many bytes.
 pub const REQUEST: usize = TURN / 16;
+/// What long responses of HTTP/1 and long reads of HTTP/2 have together between two looks at the sockets, if each gets no less
+/// than [`LEAST`]. One by one, as others have their turns, would cost them a fifth more (docs/performance.md).
+const ROUND: usize = 8 * TURN;
+/// Less is not worth a turn.
+const LEAST: usize = 16 * 1024;
 
 thread_local! {
     static QUEUE: RefCell<Queue> = RefCell::default();
+    /// Of those, who waits for the next look.
+    static PAUSED: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Those of a worker who wait for their turn, in two lines that go on by turns: a flood of handshakes holds up no connection.
@@ -85,6 +93,57 @@ impl Turns {
             }
         }
         Poll::Ready(())
+    }
+}
+
+/// The turns of one that moves much, which goes on together with the others, each with its share of a round.
+#[derive(Default)]
+pub struct Bulk {
+    spent: usize,
+    paused: bool,
+}
+
+impl Bulk {
+    /// Takes account of so many bytes.
+    pub fn spend(&mut self, bytes: usize) {
+        self.spent += bytes;
+    }
+
+    /// It waits for something else, and others have their turn meanwhile.
+    pub fn rest(&mut self) {
+        self.spent = 0;
+    }
+
+    /// Ready while its share lasts, and again after the next look at the sockets.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.go_on() {
+            self.spent = 0;
+        }
+        let share = (ROUND / (PAUSED.get() + 1)).clamp(LEAST, TURN);
+        if self.spent < share {
+            return Poll::Ready(());
+        }
+        self.paused = true;
+        PAUSED.set(PAUSED.get() + 1);
+        // Unlike a plain wake, this also lets the runtime look at the other sockets first.
+        let _ = pin!(tokio::task::yield_now()).poll(cx);
+        Poll::Pending
+    }
+
+    /// Whether it was paused.
+    fn go_on(&mut self) -> bool {
+        let paused = std::mem::take(&mut self.paused);
+        if paused {
+            // At the end of a thread nobody waits any more.
+            let _ = PAUSED.try_with(|all| all.set(all.get() - 1));
+        }
+        paused
+    }
+}
+
+impl Drop for Bulk {
+    fn drop(&mut self) {
+        self.go_on();
     }
 }
 
@@ -260,6 +319,39 @@ mod tests {
             poll_fn(|cx| turns.poll(cx)).await;
             assert!(had.get() - before <= 2, "{} newcomers were first", had.get() - before);
         });
+    }
+
+    /// How many bytes each of so many responses, all as fast as can be, has between two looks at the sockets.
+    fn share_of(responses: usize) -> usize {
+        let mut each = 0;
+        run(async {
+            let had = Rc::new(Cell::new(0));
+            for _ in 0..responses {
+                let had = had.clone();
+                spawn_local(async move {
+                    let mut turns = Bulk::default();
+                    loop {
+                        poll_fn(|cx| turns.poll(cx)).await;
+                        turns.spend(1024);
+                        had.update(|had| had + 1024);
+                    }
+                });
+            }
+            for _ in 0..10 {
+                yield_now().await;
+            }
+            let before = had.get();
+            yield_now().await;
+            each = (had.get() - before) / responses;
+        });
+        each
+    }
+
+    #[test]
+    fn many_long_responses_share_what_a_few_may_take() {
+        assert_eq!([1, 8].map(share_of), [TURN; 2]);
+        assert!((ROUND / 40..ROUND / 25).contains(&share_of(32)), "{}", share_of(32));
+        assert_eq!(PAUSED.get(), 0);
     }
 
     #[test]

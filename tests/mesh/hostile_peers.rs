@@ -486,7 +486,7 @@ fn silent() -> Outcome {
     })?;
     let grown = resident.saturating_sub(before);
     println!("{count} silent connections, {open} open at the end: {} KiB more", grown / 1024);
-    ensure!(grown < count * 20 * 1024, "{count} silent connections cost {} MiB", grown / MIB);
+    ensure!(grown < count * 8 * 1024, "{count} silent connections cost {} MiB", grown / MIB);
     let refused = || scene.total("meltemi_connections_refused_total", "silent");
     until("the end of silent connections", Duration::from_secs(10), || match (scene.open()?, refused()?) {
         (0, times) if times >= count => Ok(()),

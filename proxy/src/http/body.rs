@@ -16,6 +16,8 @@ use super::patience::Patience;
 
 /// Bytes of a request that are kept for another try; beyond that it is sent once.
 const REPLAY_LIMIT: usize = 64 * 1024;
+/// A piece counts for so many at least: keeping it costs that.
+const PIECE: usize = 256;
 
 /// What is known of a request's body while it passes.
 #[derive(Debug, Default)]
@@ -239,7 +241,7 @@ impl Kept {
         }
         match (frame.data_ref(), frame.trailers_ref()) {
             (Some(data), _) => {
-                self.bytes += data.len();
+                self.bytes += data.len().max(PIECE);
                 self.frames.push_back(KeptFrame::Data(data.clone()));
             }
             (_, Some(trailers)) => self.frames.push_back(KeptFrame::Trailers(trailers.clone())),

@@ -21,7 +21,7 @@ pub const LAST_MOMENTS: Duration = Duration::from_secs(2);
 /// Serves until the connection ends.
 pub async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, io: Io) {
     let ended = if connection.http2 {
-        http2::server::serve(&worker, &connection, io).await
+        Box::pin(http2::server::serve(&worker, &connection, io)).await
     } else {
         serve_http1(&worker, &connection, io).await
     };

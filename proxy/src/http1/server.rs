@@ -25,7 +25,7 @@ use crate::http::response_body::ResponseBody;
 use crate::http::{self as pipeline, upgrade};
 use crate::io::Io;
 use crate::model::HttpSettings;
-use crate::turns::{REQUEST, Turns};
+use crate::turns::{Bulk, REQUEST, Turns};
 use crate::worker::{Connection, Worker};
 
 /// A client that has not sent all of its request gets its answer and so much time to take note of it.
@@ -35,8 +35,6 @@ const LINGER_BYTES: usize = 64 * 1024;
 /// A client that takes no byte of what there is for it, or gives none of what it owes, gets no longer than this, however long
 /// streams may be silent.
 const TAKING: Duration = Duration::from_secs(300);
-/// Bytes of a body after which the other connections of the worker have their turn: a fraction of a millisecond.
-const TURN: usize = 128 * 1024;
 /// What a client may send of another protocol before it is switched to.
 const AHEAD_OF_SWITCH: usize = 64 * 1024;
 
@@ -109,8 +107,7 @@ pub async fn serve(
 /// The body of a response that does not keep the worker while both its ends are fast.
 struct InTurns {
     body: ResponseBody,
-    /// Bytes of this turn.
-    taken: usize,
+    turns: Bulk,
 }
 
 impl Meanwhile for InTurns {
@@ -124,16 +121,11 @@ impl Body for InTurns {
     type Error = <ResponseBody as Body>::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        if self.taken >= TURN {
-            self.taken = 0;
-            // Unlike a plain wake, this also lets the runtime look at the other sockets first.
-            let _ = pin!(tokio::task::yield_now()).poll(cx);
-            return Poll::Pending;
-        }
+        ready!(self.turns.poll(cx));
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         match &polled {
-            Poll::Ready(Some(Ok(frame))) => self.taken += frame.data_ref().map_or(0, Bytes::len),
-            Poll::Pending => self.taken = 0,
+            Poll::Ready(Some(Ok(frame))) => self.turns.spend(frame.data_ref().map_or(0, Bytes::len)),
+            Poll::Pending => self.turns.rest(),
             Poll::Ready(_) => {}
         }
         polled
@@ -248,7 +240,7 @@ impl Session<'_> {
             sent = encode::response(out, &parts, spelling.as_ref(), &body, asked);
         });
         drop((parts, spelling));
-        let mut outgoing = Outgoing::new(InTurns { body, taken: 0 }, sent.0, trailers);
+        let mut outgoing = Outgoing::new(InTurns { body, turns: Bulk::default() }, sent.0, trailers);
         self.send(&mut outgoing).await?;
         if let Some(upstream) = switched {
             return Ok(Next::Switched(Box::new(upstream)));
