@@ -1,10 +1,10 @@
 //! Turns: whoever makes much work goes on one at a time, and between two of them the worker looks at its sockets. So a short
-//! request waits for one turn of one other, however many others there are.
+//! request waits for one turn of one other, however many others there are. Whoever only moves many bytes pauses until the next
+//! look instead, and goes on together with the others who do.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -20,16 +20,14 @@ const SHARE: Duration = Duration::from_millis(5);
 const MOST: u128 = 20;
 /// A request takes as long as so many bytes.
 pub const REQUEST: usize = TURN / 16;
-/// What long responses of HTTP/1 and long reads of HTTP/2 have together between two looks at the sockets, if each gets no less
-/// than [`LEAST`]. One by one, as others have their turns, would cost them a fifth more (docs/performance.md).
+/// What those who pause move together between two looks, if each gets no less than [`LEAST`]. One by one, as others have their
+/// turns, would cost them a fifth more (docs/performance.md).
 const ROUND: usize = 8 * TURN;
 /// Less is not worth a turn.
 const LEAST: usize = 16 * 1024;
 
 thread_local! {
     static QUEUE: RefCell<Queue> = RefCell::default();
-    /// Of those, who waits for the next look.
-    static PAUSED: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Those of a worker who wait for their turn, in two lines that go on by turns: a flood of handshakes holds up no connection.
@@ -37,6 +35,10 @@ thread_local! {
 struct Queue {
     newcomers: VecDeque<Weak<Place>>,
     others: VecDeque<Weak<Place>>,
+    /// They have paused since the last look.
+    paused: Vec<Weak<Place>>,
+    /// So many had paused before it.
+    round: usize,
     /// The last that was called was a newcomer.
     newcomer: bool,
     /// A task calls them.
@@ -87,7 +89,11 @@ impl Turns {
                     return Poll::Pending;
                 }
                 None => {
-                    self.place = Some(queue(cx.waker().clone(), self.newcomer));
+                    let newcomer = self.newcomer;
+                    self.place = Some(wait(cx.waker().clone(), |queue, place| match newcomer {
+                        true => queue.newcomers.push_back(place),
+                        false => queue.others.push_back(place),
+                    }));
                     return Poll::Pending;
                 }
             }
@@ -96,63 +102,47 @@ impl Turns {
     }
 }
 
-/// The turns of one that moves much, which goes on together with the others, each with its share of a round.
+/// The pauses of one that moves many bytes. Only for tasks on a worker's runtime.
 #[derive(Default)]
-pub struct Bulk {
+pub struct Pauses {
     spent: usize,
-    paused: bool,
+    place: Option<Rc<Place>>,
 }
 
-impl Bulk {
+impl Pauses {
     /// Takes account of so many bytes.
     pub fn spend(&mut self, bytes: usize) {
         self.spent += bytes;
     }
 
-    /// It waits for something else, and others have their turn meanwhile.
+    /// It waits for something else, and others go on meanwhile.
     pub fn rest(&mut self) {
         self.spent = 0;
     }
 
-    /// Ready while its share lasts, and again after the next look at the sockets.
+    /// Ready while its share of a round lasts, and again after the next look at the sockets.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.go_on() {
+        if let Some(place) = &self.place {
+            if !place.called.get() {
+                place.waker.borrow_mut().clone_from(cx.waker());
+                return Poll::Pending;
+            }
+            self.place = None;
             self.spent = 0;
         }
-        let share = (ROUND / (PAUSED.get() + 1)).clamp(LEAST, TURN);
-        if self.spent < share {
+        if self.spent < QUEUE.with_borrow(Queue::share) {
             return Poll::Ready(());
         }
-        self.paused = true;
-        PAUSED.set(PAUSED.get() + 1);
-        // Unlike a plain wake, this also lets the runtime look at the other sockets first.
-        let _ = pin!(tokio::task::yield_now()).poll(cx);
+        self.place = Some(wait(cx.waker().clone(), |queue, place| queue.paused.push(place)));
         Poll::Pending
     }
-
-    /// Whether it was paused.
-    fn go_on(&mut self) -> bool {
-        let paused = std::mem::take(&mut self.paused);
-        if paused {
-            // At the end of a thread nobody waits any more.
-            let _ = PAUSED.try_with(|all| all.set(all.get() - 1));
-        }
-        paused
-    }
 }
 
-impl Drop for Bulk {
-    fn drop(&mut self) {
-        self.go_on();
-    }
-}
-
-/// A place at the end of a line.
-fn queue(waker: Waker, newcomer: bool) -> Rc<Place> {
+/// A place that `line` puts at the end of one.
+fn wait(waker: Waker, line: impl FnOnce(&mut Queue, Weak<Place>)) -> Rc<Place> {
     let place = Rc::new(Place { waker: waker.into(), called: Cell::new(false) });
     let called = QUEUE.with_borrow_mut(|queue| {
-        let line = if newcomer { &mut queue.newcomers } else { &mut queue.others };
-        line.push_back(Rc::downgrade(&place));
+        line(queue, Rc::downgrade(&place));
         std::mem::replace(&mut queue.called, true)
     });
     if !called {
@@ -161,24 +151,44 @@ fn queue(waker: Waker, newcomer: bool) -> Rc<Place> {
     place
 }
 
-/// Calls one after another until nobody waits.
+/// Calls those who have paused, and the others one after another, until nobody waits.
 async fn call(_calling: Calling) {
     let mut looked = Instant::now();
     loop {
         // Unlike a plain wake, this lets the runtime look at the sockets first, and what came there goes first.
         tokio::task::yield_now().await;
+        let mut nobody = true;
+        let mut call = |place: Rc<Place>| {
+            nobody = false;
+            place.called.set(true);
+            place.waker.borrow().wake_by_ref();
+        };
+        QUEUE.with_borrow_mut(Queue::end_pauses).into_iter().for_each(&mut call);
         // On a worker with thousands of busy connections that takes long.
         let passed = looked.elapsed();
         looked += passed;
         for _ in 0..=(passed.as_micros() / SHARE.as_micros()).min(MOST) {
-            let Some(place) = QUEUE.with_borrow_mut(Queue::next) else { return };
-            place.called.set(true);
-            place.waker.borrow().wake_by_ref();
+            let Some(place) = QUEUE.with_borrow_mut(Queue::next) else { break };
+            call(place);
+        }
+        if nobody {
+            return;
         }
     }
 }
 
 impl Queue {
+    /// Bytes that one of those who pause may move between two looks.
+    fn share(&self) -> usize {
+        (ROUND / self.round.max(self.paused.len()).max(1)).clamp(LEAST, TURN)
+    }
+
+    fn end_pauses(&mut self) -> Vec<Rc<Place>> {
+        let paused: Vec<_> = self.paused.drain(..).filter_map(|place| place.upgrade()).collect();
+        self.round = paused.len();
+        paused
+    }
+
     fn next(&mut self) -> Option<Rc<Place>> {
         let first = |line: &mut VecDeque<Weak<Place>>| {
             std::iter::from_fn(|| line.pop_front()).find_map(|place| place.upgrade())
@@ -329,7 +339,7 @@ mod tests {
             for _ in 0..responses {
                 let had = had.clone();
                 spawn_local(async move {
-                    let mut turns = Bulk::default();
+                    let mut turns = Pauses::default();
                     loop {
                         poll_fn(|cx| turns.poll(cx)).await;
                         turns.spend(1024);
@@ -351,7 +361,19 @@ mod tests {
     fn many_long_responses_share_what_a_few_may_take() {
         assert_eq!([1, 8].map(share_of), [TURN; 2]);
         assert!((ROUND / 40..ROUND / 25).contains(&share_of(32)), "{}", share_of(32));
-        assert_eq!(PAUSED.get(), 0);
+    }
+
+    #[test]
+    fn a_pause_lasts_until_the_look_whatever_wakes_its_task() {
+        run(async {
+            let mut turns = Pauses::default();
+            turns.spend(TURN);
+            for _ in 0..10 {
+                assert!(futures::poll!(poll_fn(|cx| turns.poll(cx))).is_pending());
+            }
+            poll_fn(|cx| turns.poll(cx)).await;
+            assert!(futures::poll!(poll_fn(|cx| turns.poll(cx))).is_ready());
+        });
     }
 
     #[test]

@@ -380,13 +380,14 @@ fn read_late(scene: &Scene, told: Receiver<()>) -> Result<JoinHandle<std::io::Re
 
 /// h2 alone would hold half a kilobyte for each, and end the connection.
 fn tiny_and_paused() -> Outcome {
-    const FRAMES: usize = 200_000;
+    const BYTES: usize = 200_000;
     let scene = Scene::start()?;
     let (tell, told) = std::sync::mpsc::channel();
     let application = read_late(&scene, told)?;
     let mut stream = scene.attack(LATE)?;
     let ping = frame(PING, 0, 0, &[0; 8]);
-    let tiny = frame(DATA, 0, 1, b"*").repeat(FRAMES);
+    // A larger one among them is no reason to stop.
+    let tiny = [frame(DATA, 0, 1, &[b'*'; 1000]), frame(DATA, 0, 1, b"*").repeat(BYTES - 1000)].concat();
     let before = scene.resident()?;
     // The first answer comes after the SETTINGS that say how much may be sent, the second when all of it was taken.
     let tiny = [frame(SETTINGS, ACK, 0, &[]), post(1, "/"), tiny, ping.clone()].concat();
@@ -396,11 +397,12 @@ fn tiny_and_paused() -> Outcome {
         ensure!(heard.answered == 1 && !heard.ended, "{heard:?}");
     }
     let grown = scene.resident()?.saturating_sub(before);
-    println!("{FRAMES} tiny frames whose reader pauses: {} KiB", grown / 1024);
+    println!("{BYTES} bytes in tiny frames whose reader pauses: {} KiB", grown / 1024);
+    ensure!(grown < 8 * MIB, "{BYTES} bytes in tiny frames cost {} MiB", grown / MIB);
     tell.send(())?;
     stream.write_all(&frame(DATA, END_STREAM, 1, b""))?;
     let heard = hear(&mut stream, |heard| heard.data > 0);
-    ensure!(heard.ok == 1 && heard.data == FRAMES.to_string().len(), "{heard:?}");
+    ensure!(heard.ok == 1 && heard.data == BYTES.to_string().len(), "{heard:?}");
     application.join().expect("an application")?;
     Ok(())
 }

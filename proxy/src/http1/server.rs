@@ -25,7 +25,7 @@ use crate::http::response_body::ResponseBody;
 use crate::http::{self as pipeline, upgrade};
 use crate::io::Io;
 use crate::model::HttpSettings;
-use crate::turns::{Bulk, REQUEST, Turns};
+use crate::turns::{Pauses, REQUEST, Turns};
 use crate::worker::{Connection, Worker};
 
 /// A client that has not sent all of its request gets its answer and so much time to take note of it.
@@ -105,27 +105,27 @@ pub async fn serve(
 }
 
 /// The body of a response that does not keep the worker while both its ends are fast.
-struct InTurns {
+struct Paced {
     body: ResponseBody,
-    turns: Bulk,
+    pauses: Pauses,
 }
 
-impl Meanwhile for InTurns {
+impl Meanwhile for Paced {
     fn go_on(&mut self, cx: &mut Context<'_>) {
         self.body.go_on(cx);
     }
 }
 
-impl Body for InTurns {
+impl Body for Paced {
     type Data = Bytes;
     type Error = <ResponseBody as Body>::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        ready!(self.turns.poll(cx));
+        ready!(self.pauses.poll(cx));
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         match &polled {
-            Poll::Ready(Some(Ok(frame))) => self.turns.spend(frame.data_ref().map_or(0, Bytes::len)),
-            Poll::Pending => self.turns.rest(),
+            Poll::Ready(Some(Ok(frame))) => self.pauses.spend(frame.data_ref().map_or(0, Bytes::len)),
+            Poll::Pending => self.pauses.rest(),
             Poll::Ready(_) => {}
         }
         polled
@@ -240,7 +240,7 @@ impl Session<'_> {
             sent = encode::response(out, &parts, spelling.as_ref(), &body, asked);
         });
         drop((parts, spelling));
-        let mut outgoing = Outgoing::new(InTurns { body, turns: Bulk::default() }, sent.0, trailers);
+        let mut outgoing = Outgoing::new(Paced { body, pauses: Pauses::default() }, sent.0, trailers);
         self.send(&mut outgoing).await?;
         if let Some(upstream) = switched {
             return Ok(Next::Switched(Box::new(upstream)));
@@ -253,7 +253,7 @@ impl Session<'_> {
     }
 
     /// Sends a response; a client that takes no byte for too long is given up, and so is an upstream that sends none.
-    async fn send(&mut self, outgoing: &mut Outgoing<InTurns>) -> Result<(), &'static str> {
+    async fn send(&mut self, outgoing: &mut Outgoing<Paced>) -> Result<(), &'static str> {
         let settings = &self.connection.settings;
         let (downstream, clock) = (&self.downstream, &mut self.clock);
         let mut seen = None;

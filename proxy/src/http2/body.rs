@@ -1,5 +1,6 @@
 //! A body that arrives over HTTP/2: a request's on our server side, a response's on our client side.
 
+use std::collections::VecDeque;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
@@ -15,9 +16,8 @@ use crate::http1::spelling::Spelling;
 /// A frame of fewer bytes is gathered with others while nobody takes it: h2 holds some hundred bytes besides for each, and ends
 /// a connection that has thousands of them unread.
 const SMALL: usize = 256;
-/// Bytes that are gathered for one stream; the windows bound them for a connection.
-const GATHERED: usize = 1024 * 1024;
-
+/// Bytes that are gathered into one: those of a frame.
+const PIECE: usize = 16 * 1024;
 /// What small frames may count for, by h2's measure, while a message waits for the other side and none is gathered: 16,000
 /// frames of one byte.
 pub const UNREAD_BUDGET: usize = 16_000 * SMALL;
@@ -27,9 +27,11 @@ pub struct Body {
     stream: RecvStream,
     length: Option<u64>,
     data_ended: bool,
+    /// What was taken from h2 before anybody asked, with its bytes. The windows bound it.
+    ahead: VecDeque<Result<Bytes, h2::Error>>,
+    held: usize,
+    /// The last of it, while small frames come.
     gathered: BytesMut,
-    /// What came behind that.
-    next: Option<Result<Bytes, h2::Error>>,
     upload: Option<Sending<RequestBody>>,
     spelling: Option<Spelling>,
 }
@@ -38,8 +40,8 @@ impl Body {
     /// Of a message with these headers.
     pub fn new(stream: RecvStream, headers: &HeaderMap, upload: Option<Sending<RequestBody>>) -> Self {
         let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let (gathered, next) = (BytesMut::new(), None);
-        Self { stream, length, data_ended: false, gathered, next, upload, spelling: None }
+        let (ahead, gathered) = (VecDeque::new(), BytesMut::new());
+        Self { stream, length, data_ended: false, ahead, held: 0, gathered, upload, spelling: None }
     }
 
     /// With what is known of how the names of its head were spelt.
@@ -73,26 +75,35 @@ impl Body {
         }
     }
 
-    /// Goes on with the upload, and takes small frames out of h2's hands. They are not released to the peer's windows.
+    /// Goes on with the upload, and takes over what h2 holds, gathering what is small. It is not released to the peer's windows.
     pub fn go_on(&mut self, cx: &mut Context<'_>) {
         self.send_upload(cx);
-        while self.next.is_none() && self.gathered.len() < GATHERED {
-            match self.poll_stream(cx) {
-                Poll::Ready(Some(Ok(data))) if data.len() < SMALL => self.gathered.extend_from_slice(&data),
-                Poll::Ready(next @ Some(_)) => self.next = next,
-                Poll::Ready(None) | Poll::Pending => return,
+        while let Poll::Ready(Some(taken)) = self.poll_stream(cx) {
+            let bytes = taken.as_ref().map_or(0, Bytes::len);
+            self.held += bytes;
+            if self.gathered.len() + bytes > PIECE || bytes >= SMALL || taken.is_err() {
+                self.end_piece();
+            }
+            match taken {
+                Ok(data) if bytes < SMALL => self.gathered.extend_from_slice(&data),
+                taken => self.ahead.push_back(taken),
             }
         }
     }
 
-    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
+    fn end_piece(&mut self) {
         if !self.gathered.is_empty() {
-            return Poll::Ready(Some(Ok(std::mem::take(&mut self.gathered).freeze())));
+            self.ahead.push_back(Ok(std::mem::take(&mut self.gathered).freeze()));
         }
-        match self.next.take() {
-            Some(next) => Poll::Ready(Some(next)),
-            None => self.poll_stream(cx),
+    }
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
+        if self.ahead.is_empty() {
+            self.end_piece();
         }
+        let Some(taken) = self.ahead.pop_front() else { return self.poll_stream(cx) };
+        self.held -= taken.as_ref().map_or(0, Bytes::len);
+        Poll::Ready(Some(taken))
     }
 
     fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
@@ -100,7 +111,7 @@ impl Body {
             return Poll::Ready(None);
         }
         let polled = ready!(self.stream.poll_data(cx));
-        self.data_ended = polled.is_none();
+        self.data_ended = polled.as_ref().is_none_or(Result::is_err);
         Poll::Ready(polled)
     }
 
@@ -117,7 +128,7 @@ impl Body {
 
     /// Whether there is nothing more.
     pub fn is_end_stream(&self) -> bool {
-        self.gathered.is_empty() && self.next.is_none() && self.stream.is_end_stream()
+        self.held == 0 && self.ahead.is_empty() && self.stream.is_end_stream()
     }
 
     /// What is known of the length of what is still to come.
@@ -127,6 +138,13 @@ impl Body {
             Some(length) => SizeHint::with_exact(length),
             None => SizeHint::default(),
         }
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        // h2 would give the connection's window back only when the other direction ends, too.
+        let _ = self.stream.flow_control().release_capacity(self.held);
     }
 }
 
@@ -161,10 +179,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn small_frames_that_nobody_takes_are_gathered_and_nothing_changes_its_place() {
+    async fn frames_that_nobody_takes_are_gathered_where_they_are_small_and_nothing_changes_its_place() {
         const LARGE: &[u8] = &[b'x'; SMALL];
-        let mut body = answer([vec![b"small".as_slice(); 3000], vec![LARGE, b"last"]].concat()).await;
-        while body.next.is_none() {
+        let small = || vec![b"small".as_slice(); 4000];
+        let mut body = answer([small(), vec![LARGE], small(), vec![b"last"]].concat()).await;
+        while !body.data_ended {
             poll_fn(|cx| {
                 body.go_on(cx);
                 Poll::Ready(())
@@ -180,7 +199,26 @@ mod tests {
                 Err(trailers) => break assert!(trailers.is_trailers()),
             }
         }
-        assert_eq!(pieces, [b"small".repeat(3000), LARGE.to_vec(), b"last".to_vec()]);
+        let small = b"small".repeat(4000);
+        assert_eq!(pieces.concat(), [&small, LARGE, &small, b"last"].concat());
+        assert!(pieces.len() == 5 && pieces.iter().all(|piece| piece.len() <= PIECE), "{} pieces", pieces.len());
+    }
+
+    #[tokio::test]
+    async fn what_was_gathered_and_is_not_wanted_gives_its_window_back() {
+        let mut body = answer(vec![b"small"; 1000]).await;
+        while !body.data_ended {
+            poll_fn(|cx| {
+                body.go_on(cx);
+                Poll::Ready(())
+            })
+            .await;
+            tokio::task::yield_now().await;
+        }
+        let flow_control = body.stream.flow_control().clone();
+        assert_eq!(flow_control.used_capacity(), 5000);
+        drop(body);
+        assert_eq!(flow_control.used_capacity(), 0);
     }
 
     /// What comes of a response of which "half" has come when its stream is reset.

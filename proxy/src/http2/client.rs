@@ -15,6 +15,7 @@ use http_body::Body as _;
 
 use super::body::Body;
 use super::coalesce::Coalesced;
+use super::paced::Paced;
 use super::sending::Sending;
 use super::{multiplex, pings, without_connection_headers};
 use crate::http::body::{BodyError, RequestBody};
@@ -93,7 +94,7 @@ impl Connection {
         }
         let io = Coalesced::new(io);
         let moved = io.moved();
-        let (sender, mut connection) = builder.handshake(io).await?;
+        let (sender, mut connection) = builder.handshake(Paced::new(io)).await?;
         let driven = Rc::new(Driven { allowed: Cell::new(INITIAL_STREAMS), closed: Cell::new(false) });
         // Sidecars bear PINGs; servers of gRPC end a connection that has more of them than they like.
         let pings = if principal.is_some() { connection.ping_pong() } else { None };

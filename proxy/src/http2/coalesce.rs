@@ -1,5 +1,5 @@
 //! The stream beneath an HTTP/2 connection: small writes are gathered until every task that is ready has had its turn, so
-//! that the frames of many streams leave in one TLS record and one system call. Reads of much go on in turns.
+//! that the frames of many streams leave in one TLS record and one system call.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -9,8 +9,6 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-use crate::turns::Bulk;
 
 /// A write of so many bytes or more is not worth copying.
 const BULK: usize = 8 * 1024;
@@ -28,7 +26,6 @@ pub struct Coalesced<S>(Rc<RefCell<State<S>>>, Rc<Cell<u64>>);
 
 struct State<S> {
     io: S,
-    turns: Bulk,
     gathered: BytesMut,
     /// Bytes are in TLS that the socket has not taken.
     dirty: bool,
@@ -56,7 +53,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Coalesced<S> {
         let moved = Rc::new(Cell::new(0));
         let state = Rc::new(RefCell::new(State {
             io,
-            turns: Bulk::default(),
             gathered: BytesMut::new(),
             dirty: false,
             blocked: false,
@@ -228,17 +224,9 @@ impl<S: AsyncWrite + Unpin> State<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Coalesced<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let mut state = self.0.borrow_mut();
-        ready!(state.turns.poll(cx));
         let before = buf.filled().len();
-        let polled = Pin::new(&mut state.io).poll_read(cx, buf);
-        let read = buf.filled().len() - before;
-        self.1.update(|moved| moved + read as u64);
-        if polled.is_ready() {
-            state.turns.spend(read);
-        } else {
-            state.turns.rest();
-        }
+        let polled = Pin::new(&mut self.0.borrow_mut().io).poll_read(cx, buf);
+        self.1.update(|moved| moved + (buf.filled().len() - before) as u64);
         polled
     }
 }

@@ -7,6 +7,7 @@ pub mod flood;
 pub mod frame_guard;
 pub mod frames;
 pub mod multiplex;
+pub mod paced;
 pub mod pings;
 pub mod sending;
 pub mod server;

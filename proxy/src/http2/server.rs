@@ -18,6 +18,7 @@ use super::body::{Body, UNREAD_BUDGET};
 use super::coalesce::Coalesced;
 use super::flood::Flood;
 use super::frame_guard::{FrameGuard, Verdict};
+use super::paced::Paced;
 use super::sending::Sending;
 use super::stalls::{Limits, Over, Slot, Stalls};
 use super::{multiplex, pings, without_connection_headers};
@@ -42,7 +43,8 @@ const MAX_UNSENT: usize = 128 * 1024;
 
 const WRITE_STALLED: &str = "http2_write_stalled";
 
-type Serving = server::Connection<FrameGuard<Coalesced<Io>>, Bytes>;
+type Guarded = Paced<FrameGuard<Coalesced<Io>>>;
+type Serving = server::Connection<Guarded, Bytes>;
 
 /// Serves until the connection ends.
 ///
@@ -61,7 +63,7 @@ pub async fn serve(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -> 
     let mut phase = worker.handover.phase.clone();
     let head_timeout = settings.head_timeout.unwrap_or(NEVER);
     let mut serving = tokio::select! {
-        opened = tokio::time::timeout(head_timeout, open(connection, guard)) =>
+        opened = tokio::time::timeout(head_timeout, open(connection, Paced::new(guard))) =>
             opened.map_err(|_| "timeout")?.map_err(|error| why(&error, &verdict))?,
         over = stalled.as_mut() => return ended(over),
         _ = phase.wait_for(|phase| *phase >= Phase::Stopping) => return Ok(()),
@@ -91,7 +93,7 @@ pub async fn serve(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -> 
     }
 }
 
-async fn open(connection: &Connection, guard: FrameGuard<Coalesced<Io>>) -> Result<Serving, h2::Error> {
+async fn open(connection: &Connection, guard: Guarded) -> Result<Serving, h2::Error> {
     let settings = &connection.settings;
     let mut builder = server::Builder::new();
     builder
