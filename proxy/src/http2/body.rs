@@ -27,10 +27,11 @@ pub struct Body {
     stream: RecvStream,
     length: Option<u64>,
     data_ended: bool,
-    /// What was taken from h2 before anybody asked, with its bytes. The windows bound it.
-    ahead: VecDeque<Result<Bytes, h2::Error>>,
+    /// What was taken from h2 before anybody asked, so many bytes: the first piece, those behind it, and the last while small
+    /// frames come. The windows bound it. If there is no first one, there is none.
     held: usize,
-    /// The last of it, while small frames come.
+    next: Option<Result<Bytes, h2::Error>>,
+    ahead: VecDeque<Result<Bytes, h2::Error>>,
     gathered: BytesMut,
     upload: Option<Sending<RequestBody>>,
     spelling: Option<Spelling>,
@@ -41,7 +42,7 @@ impl Body {
     pub fn new(stream: RecvStream, headers: &HeaderMap, upload: Option<Sending<RequestBody>>) -> Self {
         let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let (ahead, gathered) = (VecDeque::new(), BytesMut::new());
-        Self { stream, length, data_ended: false, ahead, held: 0, gathered, upload, spelling: None }
+        Self { stream, length, data_ended: false, held: 0, next: None, ahead, gathered, upload, spelling: None }
     }
 
     /// With what is known of how the names of its head were spelt.
@@ -82,26 +83,25 @@ impl Body {
             let bytes = taken.as_ref().map_or(0, Bytes::len);
             self.held += bytes;
             if self.gathered.len() + bytes > PIECE || bytes >= SMALL || taken.is_err() {
-                self.end_piece();
+                let piece = self.end_piece();
+                self.ahead.extend(piece);
             }
             match taken {
+                // Most often nothing comes behind it.
+                taken if self.next.is_none() => self.next = Some(taken),
                 Ok(data) if bytes < SMALL => self.gathered.extend_from_slice(&data),
                 taken => self.ahead.push_back(taken),
             }
         }
     }
 
-    fn end_piece(&mut self) {
-        if !self.gathered.is_empty() {
-            self.ahead.push_back(Ok(std::mem::take(&mut self.gathered).freeze()));
-        }
+    fn end_piece(&mut self) -> Option<Result<Bytes, h2::Error>> {
+        (!self.gathered.is_empty()).then(|| Ok(std::mem::take(&mut self.gathered).freeze()))
     }
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
-        if self.ahead.is_empty() {
-            self.end_piece();
-        }
-        let Some(taken) = self.ahead.pop_front() else { return self.poll_stream(cx) };
+        let Some(taken) = self.next.take() else { return self.poll_stream(cx) };
+        self.next = self.ahead.pop_front().or_else(|| self.end_piece());
         self.held -= taken.as_ref().map_or(0, Bytes::len);
         Poll::Ready(Some(taken))
     }
@@ -128,7 +128,7 @@ impl Body {
 
     /// Whether there is nothing more.
     pub fn is_end_stream(&self) -> bool {
-        self.held == 0 && self.ahead.is_empty() && self.stream.is_end_stream()
+        self.next.is_none() && self.stream.is_end_stream()
     }
 
     /// What is known of the length of what is still to come.
@@ -201,7 +201,7 @@ mod tests {
         }
         let small = b"small".repeat(4000);
         assert_eq!(pieces.concat(), [&small, LARGE, &small, b"last"].concat());
-        assert!(pieces.len() == 5 && pieces.iter().all(|piece| piece.len() <= PIECE), "{} pieces", pieces.len());
+        assert!(pieces.len() == 6 && pieces.iter().all(|piece| piece.len() <= PIECE), "{} pieces", pieces.len());
     }
 
     #[tokio::test]
