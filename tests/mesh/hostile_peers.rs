@@ -378,7 +378,7 @@ fn read_late(scene: &Scene, told: Receiver<()>) -> Result<JoinHandle<std::io::Re
     }))
 }
 
-/// h2 alone would hold half a kilobyte for each, and end the connection.
+/// h2 alone would hold some hundred bytes for each, and end the connection.
 fn tiny_and_paused() -> Outcome {
     const BYTES: usize = 200_000;
     let scene = Scene::start()?;

@@ -178,11 +178,8 @@ mod tests {
         Body::new(response.await.unwrap().into_body(), &HeaderMap::new(), None)
     }
 
-    #[tokio::test]
-    async fn frames_that_nobody_takes_are_gathered_where_they_are_small_and_nothing_changes_its_place() {
-        const LARGE: &[u8] = &[b'x'; SMALL];
-        let small = || vec![b"small".as_slice(); 4000];
-        let mut body = answer([small(), vec![LARGE], small(), vec![b"last"]].concat()).await;
+    /// All that comes, while nobody takes it.
+    async fn take_over(body: &mut Body) {
         while !body.data_ended {
             poll_fn(|cx| {
                 body.go_on(cx);
@@ -191,6 +188,14 @@ mod tests {
             .await;
             tokio::task::yield_now().await;
         }
+    }
+
+    #[tokio::test]
+    async fn frames_that_nobody_takes_are_gathered_where_they_are_small_and_nothing_changes_its_place() {
+        const LARGE: &[u8] = &[b'x'; SMALL];
+        let small = || vec![b"small".as_slice(); 4000];
+        let mut body = answer([small(), vec![LARGE], small(), vec![b"last"]].concat()).await;
+        take_over(&mut body).await;
         let mut pieces = Vec::new();
         loop {
             assert!(!body.is_end_stream());
@@ -207,14 +212,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_gathered_and_is_not_wanted_gives_its_window_back() {
         let mut body = answer(vec![b"small"; 1000]).await;
-        while !body.data_ended {
-            poll_fn(|cx| {
-                body.go_on(cx);
-                Poll::Ready(())
-            })
-            .await;
-            tokio::task::yield_now().await;
-        }
+        take_over(&mut body).await;
         let flow_control = body.stream.flow_control().clone();
         assert_eq!(flow_control.used_capacity(), 5000);
         drop(body);
