@@ -1,6 +1,7 @@
 //! Meltemi on a cluster of its own, installed with the command that a user runs. It is started once for all tests that
 //! leave it as they found it; a test that fails shows the state of the cluster.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use cluster::{Cluster, ClusterError, Options, echo};
 use lab::Namespaces;
 use libtest_mimic::Trial;
+use serde_json::Value;
 
 use crate::{Outcome, meltemi};
 
@@ -136,7 +138,8 @@ impl Installed {
         self.cluster.kubectl(&["apply", "--namespace", namespace, "-f", &file]).map(drop)
     }
 
-    /// Waits until Deployments or StatefulSets (`deployment/web`) are rolled out.
+    /// Waits until Deployments or StatefulSets (`deployment/web`) are rolled out, and the namespace's Services know it:
+    /// Kubernetes tells of a ready pod first, and of its endpoints up to seconds later.
     ///
     /// # Errors
     /// When they are not in time.
@@ -144,7 +147,28 @@ impl Installed {
         workloads.iter().try_for_each(|workload| {
             let words = ["rollout", "status", "--timeout=90s", "--namespace", namespace, workload];
             self.cluster.kubectl(&words).map(drop)
-        })
+        })?;
+        self.cluster.wait_until("endpoints as ready as their pods", LIMIT, || self.endpoints_follow(namespace))
+    }
+
+    fn endpoints_follow(&self, namespace: &str) -> Result<(), String> {
+        let get = |path: String| self.cluster.get(&path).map_err(|error| error.to_string());
+        let pods = get(format!("/api/v1/namespaces/{namespace}/pods"))?;
+        let slices = get(format!("/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"))?;
+        let is_ready = |pod: &&Value| {
+            let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
+            let ready = conditions.into_iter().any(|of| of["type"] == "Ready" && of["status"] == "True");
+            ready && pod["metadata"]["deletionTimestamp"].is_null()
+        };
+        let ready = pods["items"].as_array().into_iter().flatten().filter(is_ready);
+        let ready: HashSet<_> = ready.filter_map(|pod| pod["metadata"]["name"].as_str()).collect();
+        let slices = slices["items"].as_array().into_iter().flatten();
+        let mut endpoints = slices.flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten());
+        let late = endpoints.find(|endpoint| {
+            let pod = endpoint["targetRef"]["name"].as_str().unwrap_or_default();
+            ready.contains(pod) && endpoint["conditions"]["ready"] != true
+        });
+        late.map_or(Ok(()), |endpoint| Err(format!("the pod is ready, not its endpoint {endpoint}")))
     }
 
     /// The name of the one running pod with a label, such as `app=web`.

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use cluster::ClusterError;
 use lab::{Load, Namespaces};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::installed::{Installed, on_mesh};
+use crate::installed::{Installed, LIMIT, on_mesh};
 use crate::{Outcome, api, ensure};
 
 const NAMESPACE: &str = "rollout";
@@ -37,14 +38,30 @@ struct Site<'a> {
 
 impl<'a> Site<'a> {
     fn ready(mesh: &'a Installed, authority: &'static str) -> Result<Site<'a>, String> {
-        let told = |error: cluster::ClusterError| error.to_string();
-        if mesh.cluster.get(&format!("/api/v1/namespaces/{NAMESPACE}")).is_err() {
+        let told = |error: ClusterError| error.to_string();
+        let first = mesh.cluster.get(&format!("/api/v1/namespaces/{NAMESPACE}")).is_err();
+        if first {
             mesh.enrolled(NAMESPACE).map_err(told)?;
             mesh.apply(NAMESPACE, include_str!("rollout/pods.yaml")).map_err(told)?;
         }
         mesh.rolled_out(NAMESPACE, &["deployment/client", "deployment/web-v1", "deployment/web-v2"]).map_err(told)?;
-        let client = mesh.network(NAMESPACE, "app=client")?;
-        Ok(Site { mesh, client, service: mesh.address(NAMESPACE, authority, 80)?, authority })
+        let site = |authority| -> Result<Site<'a>, String> {
+            let client = mesh.network(NAMESPACE, "app=client")?;
+            Ok(Site { mesh, client, service: mesh.address(NAMESPACE, authority, 80)?, authority })
+        };
+        if first {
+            ["web", "shop"].map(site).into_iter().try_for_each(|site| site?.both_versions_answer())?;
+        }
+        site(authority)
+    }
+
+    /// Waits until the client's sidecar knows of both versions, between which all services share at first.
+    fn both_versions_answer(&self) -> Result<(), String> {
+        let look = || {
+            let shares = self.shares(100)?;
+            if shares.keys().eq(["v1", "v2"]) { Ok(()) } else { Err(format!("{shares:?}")) }
+        };
+        self.mesh.cluster.wait_until("both versions", LIMIT, look).map_err(|error: ClusterError| error.to_string())
     }
 
     /// The version that answers one request.
