@@ -66,9 +66,10 @@ test-cluster: build ## tests on a real Kubernetes, as root; the first time build
 test-unit: ## tests without namespaces and peers: seconds
 	cargo test --locked --workspace --exclude tests
 
-test-hostile: build ## hostile and slow peers, minutes
+test-hostile: build release ## hostile and slow peers of the release program, some 15 minutes
 	@manifests/scripts/tools.sh test
-	MELTEMI_HEAVY=1 cargo test --locked --package tests --test mesh -- hostile_peers
+	MELTEMI=$(CARGO_TARGET_DIR)/release/meltemi MELTEMI_HEAVY=1 \
+		cargo test --locked --package tests --test mesh -- --nocapture hostile_peers
 
 fuzz: ## our HTTP/1 codec beside hyper's, on messages that are almost right, some 10 minutes; CASES=100000 for less
 	PROPTEST_CASES=$(or $(CASES),6000000) cargo test --locked --package proxy --test http1_oracle

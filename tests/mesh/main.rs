@@ -96,8 +96,11 @@ fn test(name: &str, body: fn() -> Outcome) -> Trial {
     Trial::test(name, body)
 }
 
-/// The program under test: beside this one, built by the same cargo.
+/// The program under test: `MELTEMI`, or the one beside this, built by the same cargo.
 fn meltemi() -> PathBuf {
+    if let Some(named) = std::env::var_os("MELTEMI") {
+        return named.into();
+    }
     let own = std::env::current_exe().expect("the path of this program");
     own.ancestors().nth(2).expect("target/debug").join("meltemi")
 }

@@ -53,8 +53,10 @@ impl Seen {
     }
 
     /// Whether it was served as well as in `normal` times: no error, and p99, without waits for a CPU, within three times.
-    pub fn is_unharmed(&self, normal: &Seen) -> bool {
-        self.errors.is_empty() && self.count() > 0 && self.p99_served() <= normal.p99_served() * 3 + NOISE
+    /// Where it is `strict` nothing is allowed for noise.
+    pub fn is_unharmed(&self, normal: &Seen, strict: bool) -> bool {
+        let noise = if strict { Duration::ZERO } else { NOISE };
+        self.errors.is_empty() && self.count() > 0 && self.p99_served() <= normal.p99_served() * 3 + noise
     }
 }
 

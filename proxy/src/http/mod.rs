@@ -113,6 +113,7 @@ pub async fn serve(
             Policy::Rewrite(rewrite) => {
                 rewrite.apply(&mut parts, &route.matcher).map_err(|refusal| of_refusal(&refusal))
             }
+            // One acts on the way back, the other where the request goes out.
             Policy::ResponseHeaders(_) | Policy::Mirror(_) => Ok(()),
         };
         if let Err(reply) = outcome {

@@ -13,25 +13,27 @@ use super::sending::Sending;
 use crate::http::body::RequestBody;
 use crate::http1::spelling::Spelling;
 
-/// A frame of fewer bytes is gathered with others while nobody takes it: h2 holds some hundred bytes besides for each, and ends
-/// a connection that has thousands of them unread.
-const SMALL: usize = 256;
+/// A frame of fewer bytes is gathered with others while nobody takes it: h2 holds some hundred bytes besides for each, ends a
+/// connection that has thousands of them unread, and each keeps the buffer alive that it was read into.
+const SMALL: usize = 4096;
 /// Bytes that are gathered into one: those of a frame.
 const PIECE: usize = 16 * 1024;
-/// What small frames may count for, by h2's measure, while a message waits for the other side and none is gathered: 16,000
-/// frames of one byte.
-pub const UNREAD_BUDGET: usize = 16_000 * SMALL;
+/// What small frames may count for while a message waits for the other side and none is gathered: 16,000 frames of one byte,
+/// of which h2 counts each as 256.
+pub const UNREAD_BUDGET: usize = 16_000 * 256;
 
 /// The frames of one stream; a response goes on sending its request's body, if it came before that one's end.
 pub struct Body {
     stream: RecvStream,
     length: Option<u64>,
     data_ended: bool,
-    /// What was taken from h2 before anybody asked, so many bytes: the first piece, those behind it, and the last while small
-    /// frames come. The windows bound it. If there is no first one, there is none.
+    /// Bytes taken from h2 before anybody asked. The windows bound them.
     held: usize,
+    /// The first piece of them; without it there is none.
     next: Option<Result<Bytes, h2::Error>>,
+    /// Those behind it.
     ahead: VecDeque<Result<Bytes, h2::Error>>,
+    /// The last one, while small frames come.
     gathered: BytesMut,
     upload: Option<Sending<RequestBody>>,
     spelling: Option<Spelling>,

@@ -89,7 +89,7 @@ impl Connection {
         if multiplexes {
             builder
                 .initial_window_size(multiplex::stream_window(http.connection_window, http.max_concurrent_streams))
-                .data_frame_budget(multiplex::unread_budget(http.connection_window))
+                .data_frame_budget(multiplex::UNREAD_BUDGET)
                 .max_header_list_size(multiplex::head_limit(LIMITS.bytes, LIMITS.headers));
         }
         let io = Coalesced::new(io);

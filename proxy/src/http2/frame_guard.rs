@@ -1,5 +1,5 @@
-//! The stream beneath an HTTP/2 server connection: sees each frame as it passes, ends a client that floods with GOAWAY
-//! `ENHANCE_YOUR_CALM`, and tells whether the client still takes what it is sent.
+//! The stream beneath an HTTP/2 server connection: sees each frame as it passes, ends a client that floods, or dribbles out a
+//! head, with GOAWAY `ENHANCE_YOUR_CALM`, and tells whether the client still takes what it is sent.
 
 use std::cell::Cell;
 use std::io;
@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::flood::{Flood, passed_limit};
 use super::frames::{Frames, HEADER, PREFACE, kind};
+use super::heads::Heads;
 use super::stalls::Stalls;
 use crate::turns::{REQUEST, Turns};
 
@@ -23,6 +24,8 @@ const FRAME: usize = REQUEST / 8;
 const MUCH: usize = 32 * REQUEST;
 /// A read is never for less than so many bytes.
 const LEAST: usize = 1024;
+/// The reason that is counted for it over HTTP/1, too.
+const SLOW_HEAD: &str = "timeout";
 /// Last stream and error code.
 const GOAWAY_PAYLOAD: usize = 8;
 
@@ -40,6 +43,7 @@ pub struct FrameGuard<S> {
     /// Bytes that the next read may take.
     room: usize,
     flood: Flood,
+    heads: Heads,
     stalls: Rc<Stalls>,
     verdict: Verdict,
 }
@@ -47,7 +51,7 @@ pub struct FrameGuard<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> FrameGuard<S> {
     /// Guards a stream that begins with the client's preface. The heads of a stranger count for what their requests cost; who is
     /// `known` sends many at a time because many ask it, and they go on together.
-    pub fn new(io: S, known: bool, flood: Flood, stalls: Rc<Stalls>, verdict: Verdict) -> Self {
+    pub fn new(io: S, known: bool, flood: Flood, heads: Heads, stalls: Rc<Stalls>, verdict: Verdict) -> Self {
         Self {
             io,
             received: Frames::after(PREFACE),
@@ -56,6 +60,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> FrameGuard<S> {
             head: if known { FRAME } else { REQUEST },
             room: usize::MAX,
             flood,
+            heads,
             stalls,
             verdict,
         }
@@ -135,13 +140,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for FrameGuard<S> {
         let polled = this.poll_some(cx, buf);
         if polled.is_pending() {
             this.turns.rest();
-            return polled;
+            ready!(this.heads.poll(cx));
+            return Poll::Ready(Err(this.end(cx, SLOW_HEAD)));
         }
-        let (flood, head, mut spent) = (&mut this.flood, this.head, 0);
+        let (flood, heads, head, mut spent) = (&mut this.flood, &mut this.heads, this.head, 0);
         let taken = this.received.take(&buf.filled()[before..], |frame, _| {
             spent += if matches!(frame.kind, kind::HEADERS | kind::CONTINUATION) { head } else { FRAME };
+            heads.began(frame);
             flood.received(frame, Instant::now)
         });
+        heads.read(this.received.inside_a_frame());
         this.turns.spend(spent);
         this.make_room(buf.filled().len() - before, spent);
         match taken {
@@ -188,6 +196,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for FrameGuard<S> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::time::Duration;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
@@ -195,11 +205,23 @@ mod tests {
     const PING: [u8; 17] = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
     /// Stream 5, which ends with it.
     const HEADERS: [u8; 10] = [0, 0, 1, 1, 5, 0, 0, 0, 5, 0x82];
+    const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
     fn guarded() -> (DuplexStream, FrameGuard<DuplexStream>, Verdict) {
         let (client, server) = duplex(1 << 16);
         let verdict = Verdict::default();
-        (client, FrameGuard::new(server, false, Flood::new(65_536), Stalls::new(), verdict.clone()), verdict)
+        (
+            client,
+            FrameGuard::new(
+                server,
+                false,
+                Flood::new(65_536),
+                Heads::new(Some(HEAD_TIMEOUT)),
+                Stalls::new(),
+                verdict.clone(),
+            ),
+            verdict,
+        )
     }
 
     async fn flood(client: &mut DuplexStream) {
@@ -264,6 +286,48 @@ mod tests {
             client.shutdown().await.unwrap();
             guard.read_to_end(&mut rest).await.unwrap();
             assert_eq!(40_000 + next + rest.len(), 24 + HEADERS.len() + 6000 * TINY.len());
+        });
+    }
+
+    /// What `sent` ends with, a byte every second, and when.
+    async fn dripped(sent: Vec<u8>) -> (Option<&'static str>, Duration) {
+        let (mut client, mut guard, verdict) = guarded();
+        client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        let started = tokio::time::Instant::now();
+        let dripping = async {
+            for byte in sent {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                if client.write_all(&[byte]).await.is_err() {
+                    return;
+                }
+            }
+            client.shutdown().await.unwrap();
+        };
+        let reading = async {
+            let _ = guard.read_to_end(&mut Vec::new()).await;
+            drop(guard);
+            started.elapsed()
+        };
+        let ((), took) = tokio::join!(dripping, reading);
+        (verdict.get(), took)
+    }
+
+    #[test]
+    fn a_head_that_is_dribbled_out_is_given_up_wherever_its_bytes_are_and_a_body_is_not() {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_all().start_paused(true).build_local(tokio::runtime::LocalOptions::default());
+        runtime.unwrap().block_on(async {
+            // One long frame, and many that never say that they were the last.
+            let long = [&[0, 0, 100, 1, 5, 0, 0, 0, 5][..], &[0x82; 100]].concat();
+            let many = [&[0, 0, 0, 1, 1, 0, 0, 0, 5][..], &[0, 0, 0, 9, 0, 0, 0, 0, 5].repeat(10)].concat();
+            for head in [long, many] {
+                let (verdict, took) = dripped(head).await;
+                assert_eq!(verdict, Some(SLOW_HEAD));
+                // From the ninth byte on, with which the frame has begun.
+                assert!(took.abs_diff(HEAD_TIMEOUT + Duration::from_secs(9)) <= Duration::from_secs(1), "{took:?}");
+            }
+            let body = [&HEADERS[..], &[0, 0, 100, 0, 1, 0, 0, 0, 5], &[b'x'; 100]].concat();
+            assert_eq!(dripped(body).await.0, None);
         });
     }
 

@@ -75,6 +75,11 @@ impl Frames {
         self.skip == 0 && self.have == 0
     }
 
+    /// Whether the next byte is one of a frame whose header is whole.
+    pub fn inside_a_frame(&self) -> bool {
+        self.skip > 0
+    }
+
     /// Takes what came next, and tells of each frame whose header is whole, with the bytes that came after it; the first
     /// error ends it.
     #[inline]

@@ -6,6 +6,7 @@ pub mod coalesce;
 pub mod flood;
 pub mod frame_guard;
 pub mod frames;
+pub mod heads;
 pub mod multiplex;
 pub mod paced;
 pub mod pings;

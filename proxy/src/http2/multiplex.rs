@@ -21,11 +21,9 @@ pub fn stream_window(connection_window: u32, streams: u32) -> u32 {
     connection_window / streams.max(1)
 }
 
-/// What a stream's unread frames may count for: a window of single bytes on each of so many streams, at h2's 256 for a small
-/// frame. The peer is a sidecar of ours, which gathers what it can.
-pub fn unread_budget(connection_window: u32) -> usize {
-    connection_window as usize * 256
-}
+/// What unread frames may count for, for who has a certificate of the mesh: several clients share such a connection, and lose
+/// it together.
+pub const UNREAD_BUDGET: usize = 4 * super::body::UNREAD_BUDGET;
 
 /// What HPACK counts for a head of HTTP/1.1 with so many bytes and fields, and with its mark.
 pub fn head_limit(bytes: usize, fields: usize) -> u32 {

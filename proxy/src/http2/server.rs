@@ -18,6 +18,7 @@ use super::body::{Body, UNREAD_BUDGET};
 use super::coalesce::Coalesced;
 use super::flood::Flood;
 use super::frame_guard::{FrameGuard, Verdict};
+use super::heads::Heads;
 use super::paced::Paced;
 use super::sending::Sending;
 use super::stalls::{Limits, Over, Slot, Stalls};
@@ -56,7 +57,8 @@ pub async fn serve(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Io) -> 
     let io = Coalesced::new(io);
     let moved = io.moved();
     let known = connection.direction == Direction::Outbound || connection.principal.is_some();
-    let guard = FrameGuard::new(io, known, Flood::new(settings.max_head_bytes), stalls.clone(), verdict.clone());
+    let (flood, heads) = (Flood::new(settings.max_head_bytes), Heads::new(settings.head_timeout));
+    let guard = FrameGuard::new(io, known, flood, heads, stalls.clone(), verdict.clone());
     let limits = Limits { socket: PING_EVERY + PING_ANSWER, stream: taking(settings), idle: settings.idle_timeout };
     let count_stalled = || worker.handover.stats.invalid_requests.with(&["http2_stream_stalled"]).inc();
     let mut stalled = pin!(stalls.watch(&limits, &count_stalled));
@@ -108,7 +110,7 @@ async fn open(connection: &Connection, guard: Guarded) -> Result<Serving, h2::Er
     if connection.multiplexed {
         builder
             .initial_window_size(multiplex::stream_window(settings.connection_window, settings.max_concurrent_streams))
-            .data_frame_budget(multiplex::unread_budget(settings.connection_window))
+            .data_frame_budget(multiplex::UNREAD_BUDGET)
             .max_header_list_size(multiplex::head_limit(settings.max_head_bytes, settings.max_headers));
     }
     builder.handshake(guard).await
