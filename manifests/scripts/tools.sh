@@ -109,7 +109,7 @@ deny() { # checks licences, sources and banned crates
 case "${1:-}" in
 demo) packages ip:iproute2 iptables:iptables nft:nftables ;;
 images) packages iptables-restore:iptables ldd:libc-bin dpkg-query:dpkg ;;
-test) packages ip:iproute2 iptables:iptables nft:nftables strace:strace && envoy && h2spec ;;
+test) packages ip:iproute2 iptables:iptables nft:nftables openssl:openssl strace:strace && envoy && h2spec ;;
 kubernetes) kubernetes ;;
 lint) deny ;;
 bench) packages ip:iproute2 iptables:iptables nft:nftables && envoy && rivals ;;

@@ -172,10 +172,8 @@ pub fn strip_trailers(trailers: &mut HeaderMap) {
                     | "set-cookie"
                     | "max-forwards"
                     | "cache-control"
-                    | "x-request-id"
-                    | "x-meltemi-not-processed"
             )
-            || ["x-forwarded-", "x-envoy-", "proxy-"].iter().any(|prefix| name.starts_with(prefix))
+            || ["x-forwarded-", "x-envoy-", "x-meltemi-", "proxy-"].iter().any(|prefix| name.starts_with(prefix))
     });
 }
 

@@ -1,4 +1,4 @@
-//! A body as it comes off a connection, whichever version of HTTP and whichever side.
+//! A body as it comes off a connection, whichever version of HTTP and whichever side. Its trailers are only such.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use super::forwarded::strip_trailers;
 use crate::http1;
 use crate::http1::body::BodyBroken;
 use crate::http1::spelling::Spelling;
@@ -79,12 +80,18 @@ impl Body for Incoming {
     type Error = IncomingError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, IncomingError>>> {
-        match self.get_mut() {
+        let mut polled = match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Request(body) => body.poll_frame(cx).map_err(Into::into),
             Self::Response(body) => body.poll_frame(cx).map_err(Into::into),
             Self::Http2(body) => body.poll_frame(cx).map_err(Into::into),
+        };
+        if let Poll::Ready(Some(Ok(frame))) = &mut polled
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            strip_trailers(trailers);
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,20 +1,29 @@
 //! Our HTTP/1 codec against hyper's: whatever ours takes for a message, hyper reads as the same message. Ours may refuse
-//! more. And however the bytes are cut on their way, ours reads the same.
+//! more. And however the bytes are cut on their way, ours reads the same. What ours writes, hyper reads as it was meant.
 //!
 //! `make fuzz` searches for longer.
 #![allow(clippy::unwrap_used)]
 
 mod arriving;
+mod leaving;
 mod mutation;
 mod requests;
 mod responses;
+mod written_requests;
+mod written_responses;
 
 use http::HeaderMap;
 use http_body_util::{BodyExt, Collected};
 use hyper::body::Incoming;
+use proptest::test_runner::Config;
 use proxy::http1::head::{Limits, Malformed};
 
 const LIMITS: Limits = Limits { bytes: 64 * 1024, headers: 100 };
+
+/// So many cases are some seconds; PROPTEST_CASES overrules it.
+fn searching(cases: u32) -> Config {
+    Config { cases, failure_persistence: None, ..Config::default() }
+}
 
 /// Names and values in their order.
 type Fields = Vec<(String, Vec<u8>)>;

@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::arriving::{Arriving, cuts, read};
 use crate::mutation::{mutated, mutations};
-use crate::{End, LIMITS, Seen, fields, seen};
+use crate::{End, LIMITS, Seen, fields, searching, seen};
 
 /// The requests that our codec takes whole, and why there are no more.
 fn ours(mut wire: Arriving<'_>) -> (Vec<Seen>, End) {
@@ -52,7 +52,7 @@ fn line(method: &Method, uri: &Uri) -> String {
 }
 
 /// The requests that hyper serves.
-fn hyper_reads(bytes: &[u8]) -> Vec<Seen> {
+pub fn hyper_reads(bytes: &[u8]) -> Vec<Seen> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let all = RefCell::new(Vec::new());
     runtime.block_on(async {
@@ -116,7 +116,7 @@ fn what_is_as_long_as_it_may_be_is_read_alike_in_pieces() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(searching(150_000))]
 
     #[test]
     fn what_ours_takes_hyper_reads_alike(seed in 0..SEEDS.len(), mutations in mutations(), cuts in cuts()) {
