@@ -138,8 +138,8 @@ impl Installed {
         self.cluster.kubectl(&["apply", "--namespace", namespace, "-f", &file]).map(drop)
     }
 
-    /// Waits until Deployments or StatefulSets (`deployment/web`) are rolled out, and the namespace's Services know it:
-    /// Kubernetes tells of a ready pod first, and of its endpoints up to seconds later.
+    /// Waits until Deployments or StatefulSets (`deployment/web`) are rolled out, and until no endpoint of the namespace's
+    /// Services is behind its pod: Kubernetes tells of a ready pod first, and of its endpoints up to seconds later.
     ///
     /// # Errors
     /// When they are not in time.

@@ -138,6 +138,8 @@ fn destination_rule(mesh: &Installed) -> Outcome {
         let subset = |name: &str, version: &str| json!({"name": name, "labels": {"version": version}});
         json!({"spec": {"subsets": [subset("stable", version), subset("canary", "v2")]}})
     };
+    let all = json!({"spec": {"http": [{"route": [{"destination": {"host": "web", "subset": "stable"}}]}]}});
+    site.edit(&object("networking.istio.io", "virtualservices", "web"), &all, &[], "v1")?;
     site.edit(&path, &stable("v2"), &[], "v2")?;
     site.edit(&path, &stable("v1"), &[], "v1")
 }

@@ -116,6 +116,7 @@ impl Scene {
         lab.control_plane().start()?;
         start(lab.pod("victim")?)?;
         cpus.apart(|| start(origin))??;
+        let started = Memory::of(origin.data_plane()?)?;
         // The second one serves nobody but attackers.
         let origins = [Origin::start(origin, POD.1)?, apart::behind(|| Origin::start(origin, BULK.1))??];
         let mut scene = Self { lab, _origins: origins, _config: config, held_at_first: 0 };
@@ -123,17 +124,16 @@ impl Scene {
             Ok(response) if response.status == 200 => Ok(()),
             other => Err(format!("{other:?}")),
         })?;
-        scene.held_at_first = scene.settled()?;
+        scene.held_at_first = scene.settled(started)?;
         Ok(scene)
     }
 
-    /// What the server's sidecar holds once it has let go of what only its start needed (`proxy/src/memory.rs`).
-    fn settled(&self) -> Result<u64, Trouble> {
+    /// What the server's sidecar holds once it has let go of what only its start needed (`proxy/src/memory.rs`), a second later.
+    fn settled(&self, started: Memory) -> Result<u64, Trouble> {
         let pid = self.lab.pod("origin")?.data_plane()?;
-        let started = Memory::of(pid)?.rss;
         until("the end of the start", Duration::from_secs(10), || match Memory::of(pid) {
-            Ok(Memory { rss, .. }) if rss < started - MIB => Ok(()),
-            other => Err(format!("{other:?} of {started}")),
+            Ok(Memory { rss, .. }) if rss < started.rss - MIB => Ok(()),
+            other => Err(format!("{other:?} of {started:?}")),
         })?;
         Memory::forget_peak(pid)?;
         Ok(Memory::anonymous(pid)?)
@@ -192,7 +192,7 @@ impl Scene {
     }
 
     /// How many bytes more than at first the server's sidecar held at the worst moment of what happened. Pages of its code are
-    /// not counted: the first who needs one brings it back, and nobody twice.
+    /// not counted: the first who needs one brings it back, and nobody twice. What came back since that moment makes it less.
     fn grown(&self) -> Result<u64, Trouble> {
         let peak = Memory::anonymous_peak(self.lab.pod("origin")?.data_plane()?)?;
         Ok(peak.saturating_sub(self.held_at_first))

@@ -1,4 +1,5 @@
-//! A body as it comes off a connection, whichever version of HTTP and whichever side. Its trailers are only such.
+//! A body as it comes off a connection, whichever version of HTTP and whichever side; without trailers that only a head may
+//! say.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

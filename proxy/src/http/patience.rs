@@ -14,7 +14,8 @@ use crate::model::HttpSettings;
 
 /// A body of declared length gets so long, and a second more for each [`LEAST_A_SECOND`] bytes that have come.
 const GRACE: Duration = Duration::from_secs(60);
-/// Over HTTP/2 it gets longer: it may wait for the window of its connection, which other streams have filled.
+/// Over HTTP/2 it gets as long as silence is borne at all: it may wait for the window of its connection, which other streams
+/// have filled.
 const GRACE_OF_STREAMS: Duration = Duration::from_secs(300);
 /// Apache's default, too.
 const LEAST_A_SECOND: u64 = 500;

@@ -289,15 +289,15 @@ mod tests {
         });
     }
 
-    /// What `sent` ends with, a byte every second, and when.
-    async fn dripped(sent: Vec<u8>) -> (Option<&'static str>, Duration) {
+    /// What `sent` ends with, a piece of so many bytes every second, and when.
+    async fn dripped(sent: &[u8], piece: usize) -> (Option<&'static str>, Duration) {
         let (mut client, mut guard, verdict) = guarded();
         client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
         let started = tokio::time::Instant::now();
         let dripping = async {
-            for byte in sent {
+            for piece in sent.chunks(piece) {
                 tokio::time::sleep(Duration::from_secs(1)).await;
-                if client.write_all(&[byte]).await.is_err() {
+                if client.write_all(piece).await.is_err() {
                     return;
                 }
             }
@@ -321,13 +321,16 @@ mod tests {
             let long = [&[0, 0, 100, 1, 5, 0, 0, 0, 5][..], &[0x82; 100]].concat();
             let many = [&[0, 0, 0, 1, 1, 0, 0, 0, 5][..], &[0, 0, 0, 9, 0, 0, 0, 0, 5].repeat(10)].concat();
             for head in [long, many] {
-                let (verdict, took) = dripped(head).await;
+                let (verdict, took) = dripped(&head, 1).await;
                 assert_eq!(verdict, Some(SLOW_HEAD));
                 // From the ninth byte on, with which the frame has begun.
                 assert!(took.abs_diff(HEAD_TIMEOUT + Duration::from_secs(9)) <= Duration::from_secs(1), "{took:?}");
             }
             let body = [&HEADERS[..], &[0, 0, 100, 0, 1, 0, 0, 0, 5], &[b'x'; 100]].concat();
-            assert_eq!(dripped(body).await.0, None);
+            assert_eq!(dripped(&body, 1).await.0, None);
+            // Each read ends inside a head, but inside another one.
+            let heads = [&[0, 0, 100, 1, 5, 0, 0, 0, 5][..], &[0x82; 100]].concat().repeat(30);
+            assert_eq!(dripped(&heads, 108).await.0, None);
         });
     }
 

@@ -24,9 +24,12 @@ impl Heads {
         Self { limit, last: None, since: None, clock: Clock::default() }
     }
 
-    /// A frame has begun.
+    /// A frame has begun. Only a CONTINUATION goes on with the block before it.
     #[inline]
     pub fn began(&mut self, frame: Frame) {
+        if frame.kind != kind::CONTINUATION {
+            self.since = None;
+        }
         self.last = Some(frame);
     }
 
